@@ -1,0 +1,155 @@
+"""What each command does: check what was asked, call the room that does it, say where things are."""
+
+import errno
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ..specs import TEMPLATES, read_spec, resolved
+from ..specs.commands import Init, Reproduce, Run, Show
+from ..specs.options import unknown
+from ._exit import Exit
+
+FAILURES = {
+    "diverged": "the loss diverged",
+    "nonfinite": "a number was no longer finite",
+    "sliding_failed": "the flow slides along kinks and could not be followed",
+}
+"""Ends of a run that are failures; a run cut short by its limits is not one."""
+
+
+def init(command: Init) -> Exit:
+    if command.name not in TEMPLATES:
+        raise unknown(command.name, TEMPLATES, "there is no spec to start from called")
+    text = TEMPLATES[command.name]
+    if command.out is None:
+        print(text, end="")
+        return Exit.WELL
+    try:
+        with command.out.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        reason = "exists already, and a spec of yours may be in it: choose another name"
+        raise OSError(errno.EEXIST, reason, str(command.out)) from None
+    _log(f"wrote {command.out}; run it with: saddlescope run {command.out}")
+    return Exit.WELL
+
+
+def run(command: Run) -> Exit:
+    from ..tasks import TASKS
+
+    spec = read_spec(command.spec)
+    task = spec.read_task(TASKS)
+    if command.dry_run:
+        print(resolved(spec, task), end="")
+        return Exit.WELL
+    out = command.out or Path("out") / command.spec.stem
+    _check_writable(out)
+
+    from .. import runs
+    from ._cache import keep_compiled_programs
+    from ._progress import Progress
+
+    keep_compiled_programs()
+    with Progress() as progress:
+        record = runs.run(spec, progress=progress, resume=out if command.resume else None)
+        progress(None, "saving")
+        runs.save(record, out)
+        _draw(record, out)
+    summary = runs.summarize(record)
+    _print_summary(summary, command.json)
+    (_log if command.json else print)(f"in {out}: record.nc, summary.json, curve.csv, figure.png")
+    ended = summary["ended"]
+    if ended == "interrupted":
+        print(f"saddlescope: interrupted; what exists is in {out}, go on with --resume.", file=sys.stderr)
+        return Exit.INTERRUPTED
+    if ended not in FAILURES:
+        return Exit.WELL
+    print(f"saddlescope: {FAILURES[ended]}; what was computed before is in {out}.", file=sys.stderr)
+    return Exit.FAILED
+
+
+def show(command: Show) -> Exit:
+    record, summary = _read_record(command.dir)
+    _print_summary(summary, command.json)
+    sys.stdout.flush()  # the table is of use even where the picture cannot be written
+    _draw(record, command.dir if command.dir.is_dir() else command.dir.parent)
+    return Exit.WELL
+
+
+def reproduce(command: Reproduce) -> Exit:
+    from .. import experiments
+    from ._cache import keep_compiled_programs
+    from ._progress import Progress
+    from ._table import claims_table
+
+    known = [*experiments.EXPERIMENTS, "ours"]
+    for name in command.names:
+        if name not in known:
+            raise unknown(name, known, "there is nothing to reproduce called")
+    _check_writable(command.out)
+    keep_compiled_programs()
+    with Progress() as progress:
+        claims = experiments.reproduce(command.names, command.out, command.quick, progress)
+    if command.json:
+        _print_json({"schema": "saddlescope.claims/1", "quick": command.quick, "claims": claims})
+    else:
+        print(claims_table(claims))
+    (_log if command.json else print)(f"in {command.out}: report.html, claims.json")
+    surprises = [claim for claim in claims if claim["outcome"] != claim["expected"]]
+    if not surprises:
+        return Exit.WELL
+    names = ", ".join(f"{claim['experiment']}: {claim['name']}" for claim in surprises)
+    print(
+        f"saddlescope: {len(surprises)} of {len(claims)} claims did not come out as expected: {names}.", file=sys.stderr
+    )
+    return Exit.FAILED
+
+
+def _read_record(path: Path) -> tuple[Any, dict[str, Any]]:
+    from .. import runs
+
+    try:
+        record = runs.load(path)
+        return record, runs.summarize(record)
+    except (ValueError, KeyError) as error:
+        # all that was asked for is the content of a file, so that is what is wrong
+        reason = " ".join(str(error).split())
+        raise OSError(errno.EINVAL, f"not the record of a run ({reason})", str(path)) from error
+
+
+def _print_summary(summary: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        _print_json(summary)
+        return
+    from ._table import stages_table
+
+    print(stages_table(summary))
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, allow_nan=False))
+
+
+def _draw(record: Any, directory: Path) -> None:
+    from .. import plots
+
+    plots.save(plots.run_figure(record), directory / "figure")
+
+
+def _check_writable(directory: Path) -> None:
+    """Makes the directory, and makes sure that a file can be made in it: before an hour of computing, not after."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise OSError(
+            error.errno, f"results cannot be written there: {error.strerror or error}", str(directory)
+        ) from None
+
+
+def _log(text: str) -> None:
+    print(text, file=sys.stderr)

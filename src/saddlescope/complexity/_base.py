@@ -1,0 +1,110 @@
+r"""What a reduction is, and one hidden layer on the data, which every reduction works on.
+
+A **reduction** of a layer is a narrower layer that does nearly the same. What it costs is the root mean square change of the whole network's
+function on the data, relative to max(rms f, rms y).
+"""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from ..networks import AbstractLens, AbstractNetwork
+from ..objective import Objective
+
+#: Tolerance of effective width: a change of the function by this part of max(rms f, rms y) does not count.
+TAU = 1e-2
+
+
+class Reduced(NamedTuple):
+    """A narrower layer: `u` [width, weights], `v` [width, features, outputs], and the kind of reduction."""
+
+    u: np.ndarray
+    v: np.ndarray
+    kind: str
+
+    @property
+    def width(self) -> int:
+        return self.u.shape[0]
+
+
+class LayerView:
+    """One hidden layer on the data, in NumPy.
+
+    - `u` [units, weights], `v` [units, features, outputs];
+    - `phi` [rows, units, features], times the square root of the rows' weights;
+    - `contribution` [units]: root mean square of phi v.
+    """
+
+    def __init__(self, network: AbstractNetwork, layer: int, objective: Objective, outputs: np.ndarray | None = None):
+        self.layer = layer
+        with jax.enable_x64(True):
+            self.objective = objective
+            self.lens = network.lenses()[layer]
+            self.u, self.v = (np.asarray(a) for a in self.lens.get())
+            self.root = np.sqrt(np.asarray(objective.weight))
+            self.phi = np.asarray(_features(self.lens, self.objective)) * self.root[:, None, None]
+            self.outputs = np.asarray(_outputs(self.lens.network, self.objective)) if outputs is None else outputs
+        target = np.sum((self.root[:, None] * np.asarray(objective.y)) ** 2) + 2 * float(objective.irreducible)
+        self.scale = float(np.sqrt(max(np.sum((self.root[:, None] * self.outputs) ** 2), target)))
+        parts = np.einsum("khf,hfo->kho", self.phi, self.v)
+        self.contribution = np.sqrt(np.sum(parts**2, axis=(0, 2)))
+
+    def rows(self) -> np.ndarray:
+        """psi of the layer's units [rows, features, psi], times the square root of the rows' weights."""
+        with jax.enable_x64(True):
+            return np.asarray(_rows(self.lens, self.objective)) * self.root[:, None, None]
+
+    def features_of(self, u: np.ndarray) -> np.ndarray:
+        """phi of other input weights, at most as many as there are units."""
+        with jax.enable_x64(True):
+            lens = self._with(u, np.zeros((len(u), *self.v.shape[1:])))
+            return np.asarray(_features(lens, self.objective))[:, : len(u)] * self.root[:, None, None]
+
+    def change(self, u: np.ndarray, v: np.ndarray, phi: np.ndarray) -> float:
+        """Relative change of the network's function if the layer becomes (u, v), which may be narrower, with features `phi`."""
+        if self.lens.direct:  # the sum itself is enough
+            outputs = np.tensordot(phi, v, axes=((1, 2), (0, 1)))
+        else:
+            with jax.enable_x64(True):
+                outputs = self.root[:, None] * np.asarray(_outputs(self._with(u, v).network, self.objective))
+        norm = float(np.linalg.norm(outputs - self.root[:, None] * self.outputs))
+        return norm / self.scale if self.scale > 0 else 0.0
+
+    def _with(self, u: np.ndarray, v: np.ndarray) -> AbstractLens:
+        # units with v = 0 fill the width up, so that one compiled function serves every candidate
+        spare = len(self.u) - len(u)
+        u = np.concatenate([u, np.zeros((spare, u.shape[1]))])
+        v = np.concatenate([v, np.zeros((spare, *v.shape[1:]))])
+        network = self.lens.put(u, v)
+        return network.lenses()[self.layer]
+
+
+@eqx.filter_jit
+def _features(lens, objective):
+    return objective.features(lens)
+
+
+@eqx.filter_jit
+def _rows(lens, objective):
+    return jax.vmap(lambda x: lens.rows(x, objective.lifted))(objective.x)
+
+
+@eqx.filter_jit
+def _outputs(network, objective):
+    return objective.outputs(network)
+
+
+def fewest(total: int, fits) -> int | None:
+    """The smallest n in 0..total for which `fits(n)`, by halving as if it were monotone; None if `fits(total)` is False."""
+    if not fits(total):
+        return None
+    low, high = -1, total
+    while high - low > 1:
+        middle = (low + high) // 2
+        if fits(middle):
+            high = middle
+        else:
+            low = middle
+    return high

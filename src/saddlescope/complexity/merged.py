@@ -1,0 +1,71 @@
+r"""Units with proportional features act as one: rays where $\phi$ is homogeneous of degree 1, copies elsewhere."""
+
+import numpy as np
+
+from ._base import LayerView, Reduced, fewest
+from .active import by_activity
+
+#: Clustering looks at no more units than this, the ones that contribute most.
+MOST_UNITS = 3000
+
+
+def by_merging(view: LayerView, tau: float) -> Reduced | None:
+    """Drops what contributes less than half of tau, then merges units whose features on the data are most nearly proportional.
+
+    Features are compared by angle (average linkage). The units of a group become one: for degree 1 their mean direction,
+    weighted by |u||v|, otherwise the one that contributes most; its output weights are fitted to the group's sum on the data.
+    """
+    from scipy.cluster.hierarchy import fcluster, linkage
+
+    left = by_activity(view, tau / 2)
+    if left.width == 0:
+        return left._replace(kind="merged")
+    if left.width > MOST_UNITS:
+        return None
+    index = np.argsort(-view.contribution, kind="stable")[: left.width]
+    phi = view.phi[:, index].transpose(1, 0, 2).reshape(left.width, -1)
+    size = np.linalg.norm(phi, axis=1)
+    direction = phi / np.where(size > 0, size, 1.0)[:, None]
+    cosines = np.clip(np.abs(direction @ direction.T), 0.0, 1.0)
+    upper = np.triu_indices(left.width, 1)
+    tree = linkage(1 - cosines[upper], "average") if left.width > 1 else None
+
+    def grouped(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        if tree is None or count in (0, left.width):
+            return left.u[:count], left.v[:count], view.phi[:, index[:count]]
+        labels = fcluster(tree, count, "maxclust")
+        groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+        u = np.stack([_together(left.u[g], left.v[g], view.lens.facts.degree) for g in groups])
+        phi = view.features_of(u)
+        v = []
+        for i, g in enumerate(groups):
+            total = np.einsum("khf,hfo->kfo", view.phi[:, index[g]], left.v[g])
+            v.append(_fit(phi[:, i], total, left.v[g]))
+        return u, np.stack(v), phi
+
+    width = fewest(left.width, lambda n: view.change(*grouped(n)) <= tau)
+    if width is None:
+        return None
+    u, v, _ = grouped(width)
+    return Reduced(u, v, "rays" if view.lens.facts.degree == 1 else "copies")
+
+
+def _together(u: np.ndarray, v: np.ndarray, degree: int | None) -> np.ndarray:
+    """The input weights of one unit in place of a group, which is sorted by contribution."""
+    if degree != 1:
+        return u[0]
+    norm_u, norm_v = np.linalg.norm(u, axis=1), np.linalg.norm(v.reshape(len(v), -1), axis=1)
+    mean = np.sum(norm_v[:, None] * u, axis=0)
+    length = np.linalg.norm(mean)
+    # as long as balanced weights would be
+    return mean / length * np.sqrt(np.sum(norm_u * norm_v)) if length > 0 else u[0]
+
+
+def _fit(phi: np.ndarray, total: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Output weights [features, outputs] with which phi [rows, features] comes nearest to a group's sum [rows, features, outputs].
+
+    Position by position, as the readout is: features that vanish on the data keep the mean of the group.
+    """
+    square = np.sum(phi**2, axis=0)
+    fit = np.einsum("kf,kfo->fo", phi, total) / np.where(square > 0, square, 1.0)[:, None]
+    return np.where(square[:, None] > 0, fit, np.mean(v, axis=0))

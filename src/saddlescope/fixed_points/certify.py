@@ -1,0 +1,64 @@
+r"""Can the flow rest here? A small gradient alone does not tell a minimum from a plateau."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..complexity import LayerView
+from ..networks import AbstractNetwork
+from ..objective import Objective
+from .hessian import extreme_eigenvalues
+from .insertion import insertion
+
+#: Lowest Hessian eigenvalue allowed, relative to the largest; the state asked about is itself only near a fixed point.
+CURVATURE = 1e-5
+#: Largest correlation of a residual with a silent unit's features allowed, relative to sqrt(E y^2 E phi^2).
+CORRELATION = 1e-5
+#: A unit counts as silent or removable if it contributes less than this part of max(rms f, rms y).
+REMOVABLE = 1e-3
+#: A residual below this part of rms y leaves nothing to learn: every correlation is then below it too.
+RESIDUAL = 1e-6
+
+
+class Certificate(NamedTuple):
+    """Why the flow can, or cannot, rest at a network.
+
+    - `rests`: the claim.
+    - `lowest`, `largest`: eigenvalues of the Hessian; NaN where not needed.
+    - `insertion`: what a silent unit would see; NaN where there is none, or the Hessian sees it.
+    - `products`: Hessian-vector products used.
+    """
+
+    rests: bool
+    lowest: float
+    largest: float
+    insertion: float
+    products: int
+
+
+def certify(network: AbstractNetwork, objective: Objective) -> Certificate:
+    r"""Whether a network whose speed is small is at a place that the flow does not leave.
+
+    It rests if nothing is left to learn, or if the lowest Hessian eigenvalue is above -1e-5 of the largest and, where units of order 2 or more
+    are silent or removable and not dead, no such unit sees a residual (`insertion`). A unit is dead if its features vanish on all data:
+    the flow cannot move it.
+
+    **Holds** up to these tolerances: an escape slower than 1e-5 of the stiffest motion is not seen.
+    """
+    view = LayerView(network, 0, objective)
+    error = view.root[:, None] * (view.outputs - np.asarray(objective.y))
+    residual = float(np.sqrt(np.sum(error**2)))
+    target = float(np.sqrt(np.sum((view.root[:, None] * np.asarray(objective.y)) ** 2)))
+    if residual <= RESIDUAL * target:
+        return Certificate(True, np.nan, np.nan, np.nan, 0)
+    lowest, largest, products = extreme_eigenvalues(network, objective)
+    if lowest < -CURVATURE * max(largest, 0.0) or largest <= 0.0:
+        return Certificate(False, lowest, largest, np.nan, products)
+    seen = np.nan
+    if len(network.lenses()) == 1 and view.lens.facts.order >= 2:
+        dead = np.max(np.abs(view.phi), axis=(0, 2)) == 0.0
+        if np.any((view.contribution <= REMOVABLE * view.scale) & ~dead):
+            seen, _ = insertion(network, objective)
+            if seen > CORRELATION:
+                return Certificate(False, lowest, largest, seen, products)
+    return Certificate(True, lowest, largest, seen, products)

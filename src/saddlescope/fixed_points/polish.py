@@ -1,0 +1,142 @@
+r"""From near a minimum of a narrow network to the minimum: Levenberg-Marquardt on the residuals, then Newton.
+
+The saddle that a plateau visits is a minimum of the network of its own width, embedded in the wide one. There it is found by descent, which
+cannot slip to another saddle as a root search on the gradient does.
+"""
+
+from dataclasses import dataclass
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+from ..networks import AbstractNetwork
+from ..objective import Objective
+from ..results import RESULTS, ComputationError
+from .hessian import hessian
+
+#: A fixed point: |grad L| relative to |residual| x (largest column of its Jacobian), which bounds it.
+STATIONARY = 1e-12
+#: What rounding may leave of it where that is not reached.
+ROUNDING = 1e-9
+#: Below this part of rms y a residual is zero, and so is the gradient.
+ZERO_RESIDUAL = 1e-14
+#: Levenberg-Marquardt brings a state into the basin; where a residual is left it converges slowly, and Newton takes over.
+MARQUARDT_ITERATIONS = 40
+NEWTON_ITERATIONS = 30
+#: Newton leaves directions alone in which the Hessian is flat: symmetries, and minima that form a manifold.
+FLAT = 1e-10
+
+
+@dataclass(frozen=True)
+class Polished:
+    """A fixed point of a network: its `loss`, relative `gradient` (see `STATIONARY`) and how many `iterations` it took."""
+
+    network: AbstractNetwork
+    loss: float
+    gradient: float
+    iterations: int
+    result: RESULTS
+
+
+def polish(network: AbstractNetwork, objective: Objective, *, throw: bool = True) -> Polished:
+    r"""The minimum that descent from `network` reaches.
+
+    **Holds:** the relative gradient at the end is at most 1e-12, or no further step lowers it and it is at most 1e-9.
+
+    **Raises:** `ComputationError` (not_stationary) otherwise, unless `throw` is False.
+    """
+    with jax.enable_x64(True):
+        network = jax.tree.map(jnp.asarray, network)
+        objective = jax.tree.map(jnp.asarray, objective)
+        y, unravel = ravel_pytree(network)
+        zero = ZERO_RESIDUAL * float(jnp.sqrt(objective.mean_square(objective.y)))
+        y, first = _marquardt(network, objective, np.asarray(y), zero)
+        y, second = _newton(network, objective, y, zero)
+        residual, jacobian = (np.asarray(a) for a in _linearise(network, objective, y))
+        relative = 0.0 if np.linalg.norm(residual) <= zero else _relative(residual, jacobian)
+        final = jax.tree.map(lambda a: np.asarray(a) if eqx.is_array(a) else a, unravel(jnp.asarray(y)))
+        loss = 0.5 * float(np.sum(residual**2)) + float(objective.irreducible)
+    result = RESULTS.successful if relative <= ROUNDING else RESULTS.not_stationary
+    if throw and result is not RESULTS.successful:
+        raise ComputationError(result, f"Its relative gradient is {relative:.1e}.")
+    return Polished(final, loss, relative, first + second, result)
+
+
+def _marquardt(network, objective, y: np.ndarray, zero: float) -> tuple[np.ndarray, int]:
+    residual, jacobian = (np.asarray(a) for a in _linearise(network, objective, y))
+    damping, count = 1e-3, 0
+    while (
+        count < MARQUARDT_ITERATIONS and np.linalg.norm(residual) > zero and _relative(residual, jacobian) > STATIONARY
+    ):
+        count += 1
+        normal, gradient = jacobian.T @ jacobian, jacobian.T @ residual
+        size = max(float(np.max(np.diag(normal), initial=0.0)), 1e-300)
+        step = _damped(normal, gradient, damping * size)
+        trial, trial_jacobian = (np.asarray(a) for a in _linearise(network, objective, y - step))
+        gain = np.sum(residual**2) - np.sum(trial**2)
+        if gain > 0:
+            y, damping = y - step, max(damping / 5, 1e-15)
+            slow = gain < 1e-6 * np.sum(residual**2) and count > 5
+            residual, jacobian = trial, trial_jacobian
+            if slow:
+                break
+        else:
+            damping *= 4
+            if damping > 1e8:
+                break
+    return y, count
+
+
+def _newton(network, objective, y: np.ndarray, zero: float) -> tuple[np.ndarray, int]:
+    """Newton's steps with absolute curvatures, so that they descend; each is halved until the gradient shrinks."""
+    _, unravel = ravel_pytree(network)
+    residual, jacobian = (np.asarray(a) for a in _linearise(network, objective, y))
+    for count in range(NEWTON_ITERATIONS):
+        relative = _relative(residual, jacobian)
+        if np.linalg.norm(residual) <= zero or relative <= STATIONARY:
+            return y, count
+        values, vectors = np.linalg.eigh(hessian(unravel(jnp.asarray(y)), objective))
+        kept = np.abs(values) > FLAT * np.max(np.abs(values))
+        inverse = np.where(kept, 1 / np.where(kept, np.abs(values), 1.0), 0.0)
+        step = vectors @ (inverse * (vectors.T @ (jacobian.T @ residual)))
+        length = 1.0
+        while length > 1e-4:
+            trial, trial_jacobian = (np.asarray(a) for a in _linearise(network, objective, y - length * step))
+            # to first order a descent step; near the end the loss is flat to rounding and only the gradient still tells
+            if np.sum(trial**2) <= np.sum(residual**2) * (1 + 1e-13) and (
+                np.linalg.norm(trial_jacobian.T @ trial) < np.linalg.norm(jacobian.T @ residual)
+            ):
+                break
+            length /= 2
+        else:
+            return y, count
+        y, residual, jacobian = y - length * step, trial, trial_jacobian
+    return y, NEWTON_ITERATIONS
+
+
+def _relative(residual: np.ndarray, jacobian: np.ndarray) -> float:
+    column = np.sqrt(np.max(np.sum(jacobian**2, axis=0), initial=0.0))
+    return float(np.linalg.norm(jacobian.T @ residual) / max(np.linalg.norm(residual) * column, 1e-300))
+
+
+def _damped(normal: np.ndarray, gradient: np.ndarray, damping: float) -> np.ndarray:
+    for _ in range(40):
+        try:
+            return cho_solve(cho_factor(normal + damping * np.eye(len(normal))), gradient)
+        except LinAlgError:
+            damping *= 10
+    raise LinAlgError("the normal equations of Levenberg-Marquardt are not finite")
+
+
+@eqx.filter_jit
+def _linearise(network, objective, y):
+    _, unravel = ravel_pytree(network)
+
+    def residual(y):
+        return objective.residual(unravel(y)).reshape(-1)
+
+    return residual(y), jax.jacfwd(residual)(y)

@@ -1,0 +1,138 @@
+r"""Gradient flow of a network on an objective, as a field that the integrator can follow."""
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, Int
+
+from ..integrate import AbstractField
+from ..networks import AbstractNetwork, Layer
+from ..objective import Objective
+
+#: Kinks are followed exactly while the pattern of active units, and the linear systems that sliding needs, stay small.
+LARGEST_PATTERN = 20_000
+LARGEST_SYSTEM = 4_000_000
+
+
+class SmoothField(AbstractField):
+    r"""$\dot\theta = -\nabla L$ by automatic differentiation.
+
+    **Arguments:**
+
+    - `objective`: L.
+    - `template`: the network whose weights move; only its structure counts.
+    """
+
+    objective: Objective
+    template: AbstractNetwork
+
+    def __call__(self, y: Float[Array, " n"], mode: Int[Array, " 0"]) -> tuple[Float[Array, ""], Float[Array, " n"]]:
+        _, unravel = ravel_pytree(self.template)
+        loss, gradient = self.objective.loss_and_gradient(unravel(y))
+        return loss, -ravel_pytree(gradient)[0]
+
+
+class KinkedField(AbstractField):
+    r"""Gradient flow of one layer of piecewise linear units, with kinks crossed and slid along exactly.
+
+    Every pair of a unit $i$ and a row $x_m$ (an input, or a patch of one) has a mode: 0 where $u_i \cdot x_m < 0$, 1 where it is
+    positive, 2 where the flow slides along $u_i \cdot x_m = 0$ because it is pushed towards that kink from both sides. For a fixed
+    pattern of modes the flow is smooth. While it slides, the velocity of $u_i$ is the combination of its two one-sided
+    velocities that stays on the kink (Filippov 1988), which is the gradient projected on the kinks in use; the share of the active
+    side leaves [0, 1] where sliding ends.
+
+    **Arguments:** as `SmoothField`; the template is a `Layer` whose unit declares `kink_rows`.
+    """
+
+    objective: Objective
+    template: Layer
+    rows: Float[Array, "pairs weights"]
+    gram: Float[Array, "pairs pairs"]
+
+    @classmethod
+    def of(cls, objective: Objective, template: Layer) -> "KinkedField":
+        rows = jax.vmap(template.unit.kink_rows)(objective.x).reshape(-1, template.u.shape[1])
+        return cls(objective, template, rows, rows @ rows.T)
+
+    @property
+    def has_modes(self) -> bool:
+        return True
+
+    def _split(self, y: Array) -> tuple[Array, Array]:
+        size = self.template.u.size
+        return y[:size].reshape(self.template.u.shape), y[size:].reshape(self.template.v.shape)
+
+    def _shape(self, mode: Array) -> Array:
+        return mode.reshape(self.template.u.shape[0], self.rows.shape[0])
+
+    def initial_mode(self, y: Float[Array, " n"]) -> Int[Array, " m"]:
+        u, _ = self._split(y)
+        return (u @ self.rows.T > 0).astype(jnp.int32).reshape(-1)
+
+    def _parts(self, y: Array, mode: Array) -> tuple[Array, Array, Array, Array, Array]:
+        """loss, velocity of u and of v, and for each pair the pull towards its active side and how much of it is used."""
+        u, v = self._split(y)
+        pattern = self._shape(mode)
+        low, high = self.template.unit.kink_slopes
+        slope = jnp.where(pattern == 1, high, low)
+        samples, features = self.objective.x.shape[0], v.shape[1]
+        phi = (slope * (u @ self.rows.T)).reshape(-1, samples, features)
+        error = jnp.einsum("hkf,hfo->ko", phi, v) - self.objective.y
+        loss = 0.5 * jnp.sum(self.objective.weight * jnp.sum(error**2, axis=1)) + self.objective.irreducible
+        force = -self.objective.weight[:, None] * error
+        pull = jnp.einsum("ko,hfo->hkf", force, v).reshape(pattern.shape)
+        du = (slope * pull) @ self.rows
+        dv = jnp.einsum("hkf,ko->hfo", phi, force)
+        sliding = pattern == 2
+        used = jax.lax.cond(
+            jnp.any(sliding), lambda s, d: self._used(s, d), lambda s, d: jnp.zeros(pattern.shape), sliding, du
+        )
+        return loss, du + used @ self.rows, dv, (high - low) * pull, used
+
+    def _used(self, sliding: Array, du: Array) -> Array:
+        """What each sliding pair adds along its row so that u stays on the kinks: one small linear system a unit."""
+        ridge = 1e-14 * jnp.trace(self.gram) / self.gram.shape[0]
+
+        def solve(mask, push):
+            system = jnp.where(mask[:, None] & mask[None, :], self.gram, 0.0)
+            system = system + jnp.diag(jnp.where(mask, ridge, 1.0))
+            return jnp.linalg.solve(system, jnp.where(mask, -push, 0.0))
+
+        return jax.vmap(solve)(sliding, du @ self.rows.T)
+
+    def __call__(self, y: Float[Array, " n"], mode: Int[Array, " m"]) -> tuple[Float[Array, ""], Float[Array, " n"]]:
+        loss, du, dv, _, _ = self._parts(y, mode)
+        return loss, jnp.concatenate([du.reshape(-1), dv.reshape(-1)])
+
+    def guards(self, y: Float[Array, " n"], mode: Int[Array, " m"]) -> Float[Array, " m"]:
+        u, _ = self._split(y)
+        pattern = self._shape(mode)
+        _, _, _, pull, used = self._parts(y, mode)
+        size = jnp.linalg.norm(u, axis=1)[:, None] * jnp.linalg.norm(self.rows, axis=1)[None, :]
+        side = (u @ self.rows.T) / jnp.where(size > 0, size, 1.0)
+        # the share used / pull of the active side stays in [0, 1]; products avoid dividing by a pull that vanishes
+        share = jnp.minimum(used * pull, (pull - used) * pull)
+        total = used**2 + pull**2
+        share = share / jnp.where(total > 0, total, 1.0)
+        return jnp.where(pattern == 2, share, jnp.where(pattern == 1, side, -side)).reshape(-1)
+
+    def transition(self, y: Float[Array, " n"], mode: Int[Array, " m"], crossed: Array) -> Int[Array, " m"]:
+        pattern = self._shape(mode)
+        hit = self._shape(crossed)
+        below = self._parts(y, jnp.where(hit, 0, pattern).reshape(-1))[1] @ self.rows.T
+        above = self._parts(y, jnp.where(hit, 1, pattern).reshape(-1))[1] @ self.rows.T
+        _, _, _, pull, used = self._parts(y, mode)
+        # pushed up from below and down from above: it slides; pushed the same way from both sides: it crosses
+        through = jnp.where((below > 0) & (above < 0), 2, 1 - pattern)
+        released = jnp.where(used * pull < 0, 0, 1)
+        return jnp.where(hit, jnp.where(pattern == 2, released, through), pattern).astype(jnp.int32).reshape(-1)
+
+
+def field_of(objective: Objective, network: AbstractNetwork) -> AbstractField:
+    """The field of gradient flow: with exact kinks where the units have them and there are not too many."""
+    if isinstance(network, Layer) and network.unit.kinks:
+        pairs = objective.x.shape[0] * network.v.shape[1]
+        units = network.u.shape[0]
+        if units * pairs <= LARGEST_PATTERN and units * pairs**2 <= LARGEST_SYSTEM:
+            return KinkedField.of(objective, network)
+    return SmoothField(objective, network)

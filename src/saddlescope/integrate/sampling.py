@@ -1,0 +1,123 @@
+r"""Looking inside a step: dense output, samples of the curve, and the moment at which a mode ends."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from ._base import AbstractField, Method
+
+#: Errors allowed in interpolating the curve, as parts of the loss at t = 0: linear, and cubic Hermite with dL/dt = -speed^2.
+#: Files promise 1e-4 and 1e-6; the margin is for the estimate being one.
+LINEAR_TOLERANCE = 2e-5
+HERMITE_TOLERANCE = 3e-8
+#: At most this many decades of speed between two samples, so that a slowest point is seen.
+SPEED_DECADES = 0.3
+#: At most this many samples a step.
+MAX_SAMPLES = 64
+#: Halvings of a step to find where a guard is crossed: to 1e-10 of the step, below every tolerance allowed to it.
+HALVINGS = 34
+
+
+class Curve(NamedTuple):
+    """A buffer of samples of (t, loss, speed); its last slot is scratch."""
+
+    t: Float[Array, " samples"]
+    loss: Float[Array, " samples"]
+    speed: Float[Array, " samples"]
+    size: Array
+
+    @classmethod
+    def empty(cls, samples: int) -> "Curve":
+        return cls(jnp.zeros(samples), jnp.zeros(samples), jnp.zeros(samples), jnp.zeros((), jnp.int64))
+
+    def add(self, t: Array, loss: Array, speed: Array, when: Array | bool = True) -> "Curve":
+        i = jnp.where(when, self.size, self.t.shape[0] - 1)
+        size = self.size + jnp.where(when, 1, 0)
+        return Curve(self.t.at[i].set(t), self.loss.at[i].set(loss), self.speed.at[i].set(speed), size)
+
+
+class Ends(NamedTuple):
+    """What is known at the two ends of a stretch of solution that starts at `t` and lasts `width`."""
+
+    t: Array
+    width: Array
+    loss: tuple[Array, Array]
+    speed: tuple[Array, Array]
+
+
+def extra_stages(field: AbstractField, method: Method, y: Array, mode: Array, k: Array, h: Array) -> Array:
+    """The stages with those that dense output needs besides."""
+    extra = jnp.asarray(method.extra)
+    first = k.shape[0]
+    k = jnp.concatenate([k, jnp.zeros((extra.shape[0], y.shape[0]))])
+    if not extra.shape[0]:
+        return k
+
+    def stage(i, k):
+        _, velocity = field(y + h * (extra[i] @ k), mode)
+        return k.at[first + i].set(velocity)
+
+    return lax.fori_loop(0, extra.shape[0], stage, k)
+
+
+def interpolate(method: Method, y0: Array, y1: Array, k: Array, h: Array, x: Array) -> Array:
+    """The solution at the fraction x of a step from y0 to y1."""
+    dense = jnp.asarray(method.dense)
+    if method.dense_kind == "polynomial":
+        powers = x ** jnp.arange(1, dense.shape[1] + 1)
+        return y0 + h * ((dense @ powers) @ k)
+    # DOP853 (Hairer, Norsett & Wanner, II.6): nested in x and 1 - x
+    change = y1 - y0
+    first, last = k[0], k[len(method.stages) - 1]
+    terms = [change, h * first - change, 2 * change - h * (first + last), *(h * (dense @ k))]
+    total = jnp.zeros_like(y0)
+    for i, term in enumerate(reversed(terms)):
+        total = (total + term) * (x if i % 2 == 0 else 1 - x)
+    return y0 + total
+
+
+def sample(values, ends: Ends, curve: Curve, loss_scale: Array) -> tuple[Curve, Array]:
+    """Adds samples strictly inside a stretch, as many as the interpolation error of the curve asks for.
+
+    **Arguments:**
+
+    - `values`: fraction of the stretch -> (loss, speed).
+    - `loss_scale`: against which errors are measured.
+
+    Returns the curve and how often `values` was called. The first look is at the middle and decides how many follow.
+    """
+    (loss0, loss1), (speed0, speed1) = ends.loss, ends.speed
+    slopes = ends.width / 8 * (speed1**2 - speed0**2)
+
+    def body(carry):
+        i, m, curve = carry
+        x = jnp.where(i == 0, 0.5, i / m)
+        loss, speed = values(x)
+        bend = loss - 0.5 * (loss0 + loss1)
+        # The bend seen at the middle may vanish by symmetry, so the slopes at the ends count too.
+        straight = jnp.maximum(jnp.abs(bend), jnp.abs(slopes)) / (LINEAR_TOLERANCE * loss_scale)
+        hermite = jnp.abs(bend - slopes) / (HERMITE_TOLERANCE * loss_scale)
+        decades = jnp.maximum(jnp.abs(jnp.log10(speed / speed0)), jnp.abs(jnp.log10(speed1 / speed)))
+        # errors go with powers 2 and 4 of the spacing
+        wanted = jnp.maximum(jnp.sqrt(straight), 1.2 * hermite**0.25)
+        wanted = jnp.ceil(jnp.maximum(wanted, 2 * decades / SPEED_DECADES))
+        wanted = jnp.where(jnp.isfinite(wanted), jnp.clip(wanted, 1, MAX_SAMPLES), 1).astype(jnp.int64)
+        return i + 1, jnp.where(i == 0, wanted, m), curve.add(ends.t + x * ends.width, loss, speed, when=i > 0)
+
+    first = (jnp.zeros((), jnp.int64), jnp.ones((), jnp.int64), curve)
+    calls, _, curve = lax.while_loop(lambda c: (c[0] == 0) | (c[0] < c[1]), body, first)
+    return curve, calls
+
+
+def first_crossing(field: AbstractField, at, mode: Array, crossed: Array) -> Array:
+    """The fraction of a step at which the first of the crossed guards becomes negative, by halving."""
+
+    def body(_, bounds):
+        low, high = bounds
+        middle = 0.5 * (low + high)
+        passed = jnp.any(crossed & (field.guards(at(middle), mode) < 0))
+        return jnp.where(passed, low, middle), jnp.where(passed, middle, high)
+
+    return lax.fori_loop(0, HALVINGS, body, (jnp.zeros(()), jnp.ones(())))[1]

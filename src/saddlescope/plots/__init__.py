@@ -1,0 +1,13 @@
+"""Pictures of a run: a record goes in, a figure comes out, and nothing is computed on the way except scales and
+projections for display. What a picture says is therefore exactly what the record says.
+
+Drawing uses matplotlib's objects and its Agg canvas only: no window, no LaTeX, no `pyplot`, and neither the user's
+backend nor the user's `rcParams` is changed.
+"""
+
+from ._animate import animate
+from ._figure_1 import figure_1
+from ._run import run_figure
+from ._save import save
+
+__all__ = ["animate", "figure_1", "run_figure", "save"]

@@ -1,0 +1,46 @@
+"""From a spec to everything a run needs: task, network with its initial weights, and objective."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..init import INITS
+from ..networks import AbstractNetwork, build, form
+from ..objective import Objective
+from ..objective import build as objective_of
+from ..specs import Spec
+from ..tasks import TASKS, AbstractTask, PopulationMoments
+
+
+class Problem(NamedTuple):
+    """A spec made ready: `network` has its initial weights."""
+
+    spec: Spec
+    task: AbstractTask
+    network: AbstractNetwork
+    objective: Objective
+
+
+def prepare(spec: Spec) -> Problem:
+    """Reads files, draws what is random and checks that everything fits.
+
+    **Raises:** `ValueError` (`SpecError` among them) where the parts do not fit, `DataError` for bad content, `OSError` for files.
+    """
+    task = spec.read_task(TASKS)
+    options = _options(spec.network)
+    architecture = spec.network.architecture
+    data = task.data(form(architecture, options))
+    if isinstance(data, PopulationMoments):
+        shape, outputs = tuple(data.input_shape), data.outputs
+    else:
+        shape, outputs = data.x.shape[1:], data.y.shape[1]
+    empty = build(architecture, shape, outputs, options)
+    network = INITS[spec.init.kind](empty, **_options(spec.init))
+    return Problem(spec, task, network, objective_of(data, network))
+
+
+def _options(part: Any) -> dict[str, Any]:
+    chosen = {f.name: getattr(part, f.name) for f in dataclasses.fields(part) if f.init}
+    chosen.pop("softmax", None)  # refused by the spec unless false
+    return {key: np.asarray(v).tolist() if isinstance(v, tuple) else v for key, v in chosen.items()}

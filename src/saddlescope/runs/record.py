@@ -1,0 +1,161 @@
+"""The record of a run: an `xarray.Dataset` with named dimensions, units in attributes and everything that summary.json says."""
+
+import datetime
+import json
+import math
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from ..complexity import TAU, effective_width
+from ..flow import Trajectory
+from ..networks import AbstractNetwork
+from ..series import PlateauConstants
+from ..specs import as_tables
+from ..stages import End, Stage
+from .checkpoint import checkpoint_variables
+from .prepare import Problem
+from .provenance import provenance
+
+SCHEMA = "saddlescope.run/1"
+TIME = "learning rate x steps"
+LOSS = "1/2 mean squared error"
+SPEED = "|gradient of the loss|"
+
+
+def make_record(
+    problem: Problem,
+    trajectory: Trajectory,
+    networks: list[AbstractNetwork],
+    stages: tuple[Stage, ...],
+    end: End,
+    ended: str,
+    cost: dict[str, float],
+    constants: PlateauConstants,
+    began: datetime.datetime,
+) -> xr.Dataset:
+    """Everything that is known of a run, as one dataset that a netCDF file can hold."""
+    found = [effective_width(network, problem.objective) for network in networks]
+    widths = np.array([f.widths for f in found], dtype=np.int64)
+    deep = widths.shape[1] > 1
+    variables: dict[str, Any] = {
+        "t": ("time", trajectory.t, {"units": TIME}),
+        "loss": ("time", trajectory.loss, {"units": LOSS}),
+        "speed": ("time", trajectory.speed, {"units": SPEED}),
+        "snapshot_t": ("snapshot", trajectory.t[trajectory.state_index], {"units": TIME}),
+        "snapshot_loss": ("snapshot", trajectory.loss[trajectory.state_index], {"units": LOSS}),
+        "snapshot_index": ("snapshot", trajectory.state_index, {"long_name": "position on the curve"}),
+        "effective_width": (
+            ("snapshot", "layer") if deep else "snapshot",
+            widths if deep else widths[:, 0],
+            {"units": "units", "tau": TAU},
+        ),
+        "effective_width_kind": ("snapshot", np.array([f.kind for f in found], dtype=object)),
+    }
+    dims = networks[0].dims()
+    for name in networks[0].arrays():
+        stacked = np.stack([np.asarray(network.arrays()[name]) for network in networks])
+        variables[name] = (("snapshot", *dims[name]), stacked, {"units": "weight"})
+    numbers = {
+        "stage_height": ([s.height for s in stages], LOSS),
+        "stage_t_start": ([s.t_start for s in stages], TIME),
+        "stage_t_end": ([s.t_end for s in stages], TIME),
+        "stage_t_end_error": ([s.t_end_error for s in stages], TIME),
+        "stage_level": ([s.level for s in stages], LOSS),
+        "stage_persistence": ([s.persistence for s in stages], "decades of speed"),
+        "stage_speed": ([s.speed for s in stages], SPEED),
+    }
+    for name, (values, units) in numbers.items():
+        variables[name] = (
+            "stage",
+            np.array([math.nan if v is None else v for v in values], dtype=np.float64),
+            {"units": units},
+        )
+    variables["stage_snapshot"] = ("stage", np.array([s.snapshot for s in stages], dtype=np.int64))
+    stage_widths = np.array([s.effective_width for s in stages], dtype=np.int64).reshape(len(stages), -1)
+    variables["stage_effective_width"] = (
+        ("stage", "layer") if deep else "stage",
+        stage_widths.reshape(len(stages), widths.shape[1]) if deep else stage_widths.reshape(-1),
+        {"units": "units", "tau": TAU},
+    )
+    variables |= checkpoint_variables(trajectory.checkpoint)
+    about = provenance(problem, trajectory.rtol, began) | {"plateau_constants": _constants(constants), "tau": TAU}
+    summary = {
+        "schema": SCHEMA,
+        "ended": ended,
+        "final_loss": float(trajectory.loss[-1]),
+        "cost": cost,
+        "stages": [_stage(s) for s in stages],
+        "end": {
+            "height": end.height,
+            "effective_width": end.effective_width,
+            "kind": end.kind,
+            "index": end.index,
+            "nullity": end.nullity,
+        },
+        "predicted_only": [],
+        "cause": _cause(networks[0], stages),
+        "cause_basis": "facts",
+        "provenance": about,
+    }
+    attributes = {
+        "title": networks[0].title,
+        "schema": SCHEMA,
+        "ended": ended,
+        "weights": json.dumps(list(dims)),
+        "spec": json.dumps(as_tables(problem.spec, problem.task)),
+        "summary": json.dumps(_finite(summary), allow_nan=False),
+    }
+    return xr.Dataset(variables, attrs=attributes)
+
+
+def summarize(record: xr.Dataset) -> dict[str, Any]:
+    """What summary.json says: stages, end, cost and provenance as plain values; unknown is None."""
+    return json.loads(record.attrs["summary"])
+
+
+def _stage(stage: Stage) -> dict[str, Any]:
+    return {
+        "height": stage.height,
+        "height_source": stage.height_source,
+        "t_start": stage.t_start,
+        "t_end": stage.t_end,
+        "t_end_error": stage.t_end_error,
+        "censored": stage.censored,
+        "persistence": stage.persistence,
+        "effective_width": stage.effective_width,
+        "kind": stage.kind,
+        "index": stage.index,
+        "nullity": stage.nullity,
+        "escape": stage.escape,
+        "speed": stage.speed,
+        "predicted": {"height": None, "t_end": None, "t_end_error": None, "status": None},
+    }
+
+
+def _cause(network: AbstractNetwork, stages: tuple[Stage, ...]) -> str:
+    """What separates the timescales, by the order of the units: 1, directions of the data; 2 or more, units by their initial weights.
+
+    "none" where the run passed no saddle after the one it started from.
+    """
+    if sum(1 for s in stages if s.kind != "origin") == 0:
+        return "none"
+    return "data" if network.lenses()[0].facts.order == 1 else "initialisation"
+
+
+def _constants(constants: PlateauConstants) -> dict[str, float]:
+    import dataclasses
+
+    return dataclasses.asdict(constants)
+
+
+def _finite(value: Any) -> Any:
+    """JSON knows no NaN: unknown is null."""
+    if isinstance(value, dict):
+        return {key: _finite(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

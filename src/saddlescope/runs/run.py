@@ -1,0 +1,142 @@
+"""One run, from spec to record."""
+
+import datetime
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from ..fixed_points import certify
+from ..flow import Trajectory, gradient_descent, gradient_flow
+from ..results import RESULTS
+from ..series import PlateauConstants, crossing_time
+from ..specs import Spec, read_spec
+from ..stages import Run, Stage, find_stages
+from .checkpoint import read_checkpoint
+from .prepare import Problem, prepare
+from .record import make_record
+
+Progress = Callable[[float | None, str], None]
+
+
+def run(
+    spec: "str | os.PathLike[str] | Mapping[str, Any] | Spec",
+    *,
+    progress: Progress | None = None,
+    resume: "str | os.PathLike[str] | None" = None,
+) -> xr.Dataset:
+    """Simulates one spec and finds its stages.
+
+    **Arguments:**
+
+    - `spec`: the path of a TOML file, a dict with the same keys, or a `Spec`.
+    - `progress`: called as progress(fraction or None, text).
+    - `resume`: a directory in which an interrupted run of the same spec was saved; the result equals an uninterrupted one bit for bit.
+
+    Returns the record. A run that goes wrong is a record too: its `ended` says how, and what was computed is kept.
+
+    **Raises:** `SpecError`, `ValueError`, `tasks.DataError` and `OSError` where the spec or its files will not do.
+    """
+    began = datetime.datetime.now(datetime.UTC)
+    problem = prepare(read_spec(spec))
+    saved = None if resume is None else read_checkpoint(Path(resume), problem)
+    products = [0]
+
+    def can_rest(network) -> bool:
+        certificate = certify(network, problem.objective)
+        products[0] += certificate.products
+        return certificate.rests
+
+    flow = problem.spec.flow
+    if flow.method == "gradient_flow":
+        trajectory = gradient_flow(
+            problem.network,
+            problem.objective,
+            until=flow.until,
+            rtol=flow.rtol,
+            order=flow.order,
+            max_steps=flow.max_steps,
+            can_rest=can_rest if isinstance(flow.until, str) else None,
+            progress=progress,
+            resume=saved,
+            throw=False,
+        )
+    else:
+        trajectory = gradient_descent(
+            problem.network,
+            problem.objective,
+            learning_rate=flow.learning_rate,
+            steps=flow.steps,
+            progress=progress,
+            throw=False,
+        )
+    if progress is not None:
+        progress(None, "finding stages")
+    networks = [trajectory.network(i) for i in range(len(trajectory.states))]
+    constants = PlateauConstants()
+    seen = Run(
+        trajectory.t,
+        trajectory.loss,
+        trajectory.speed,
+        networks,
+        trajectory.state_index,
+        problem.objective,
+        trajectory.ended,
+    )
+    stages, end = find_stages(seen, constants)
+    companion_cost = 0
+    if flow.method == "gradient_flow" and flow.estimate_error and trajectory.ended != "interrupted":
+        stages, companion_cost = _with_errors(stages, trajectory, problem, progress)
+    elif flow.method == "gradient_descent":
+        # its times are multiples of the learning rate; crossings are interpolated between two
+        stages = tuple(s.with_error(flow.learning_rate if s.t_end is not None else None) for s in stages)
+    ended = trajectory.ended
+    if ended == "max_steps" and stages and stages[-1].censored:
+        ended = "on_plateau"
+    cost = dict(trajectory.cost)
+    cost["hessian_evaluations"] = products[0]
+    cost["error_estimate_gradient_evaluations"] = companion_cost
+    cost["seconds"] = (datetime.datetime.now(datetime.UTC) - began).total_seconds()
+    return make_record(problem, trajectory, networks, stages, end, ended, cost, constants, began)
+
+
+def _with_errors(
+    stages: tuple[Stage, ...], trajectory: Trajectory, problem: Problem, progress: Progress | None
+) -> tuple[tuple[Stage, ...], int]:
+    """Twice the difference of each stage end from a companion at 10 x rtol, which stops after the last of them."""
+    levels = [s.level for s in stages if s.level is not None]
+    if not levels or trajectory.rtol is None:
+        return stages, 0
+    if progress is not None:
+        progress(None, "companion run for the errors of the times")
+    last = max(s.t_end for s in stages if s.t_end is not None)
+    companion = gradient_flow(
+        problem.network,
+        problem.objective,
+        until=2.0 * last,
+        rtol=10 * trajectory.rtol,
+        order=problem.spec.flow.order,
+        max_steps=2 * int(trajectory.cost["steps"]) + 1000,
+        loss_stop=min(levels) - 1e-6 * abs(float(trajectory.loss[0])),
+        keep_states=False,
+        throw=False,
+    )
+    if companion.result not in (RESULTS.successful, RESULTS.max_steps):
+        return stages, int(companion.cost["gradient_evaluations"])
+
+    def error(stage: Stage) -> float | None:
+        if stage.t_end is None or stage.level is None:
+            return None
+        other = crossing_time(companion.t, companion.loss, companion.speed, stage.level)
+        if other is None:
+            return None
+        # the last term is what interpolating the curve may add: its tolerance over the slope there
+        near = int(np.searchsorted(trajectory.t, stage.t_end))
+        slope = float(trajectory.speed[min(near, len(trajectory.t) - 1)]) ** 2
+        read = 1e-7 * float(trajectory.loss[0]) / slope if slope > 0 else 0.0
+        return 2 * abs(other - stage.t_end) + min(read, 1e-6 * stage.t_end) + 4e-16 * stage.t_end
+
+    return tuple(s.with_error(error(s)) for s in stages), int(companion.cost["gradient_evaluations"])

@@ -1,0 +1,79 @@
+"""The commands of `saddlescope` as dataclasses: their arguments, types, defaults and help, and nothing that they do.
+
+Not exported by the room: the annotations need tyro, which only the command line has to wait for.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg, subcommand
+
+from .templates import TEMPLATES
+
+_Json = Annotated[bool, arg(help="print the summary as JSON on stdout, and nothing else", help_behavior_hint="")]
+
+
+@dataclass(frozen=True)
+class Init:
+    """Print a commented spec to start from."""
+
+    name: Annotated[Positional[str], arg(metavar="NAME", help=f"one of: {', '.join(TEMPLATES)}", help_behavior_hint="")]
+    out: Annotated[
+        Path | None, arg(metavar="FILE", help="write it to this new file instead", help_behavior_hint="")
+    ] = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """Simulate one spec: record.nc, summary.json, curve.csv and figure.png."""
+
+    spec: Annotated[
+        Positional[Path], arg(metavar="SPEC.toml", help="what to run; see `saddlescope init`", help_behavior_hint="")
+    ]
+    out: Annotated[
+        Path | None,
+        arg(metavar="DIR", help="where results go", help_behavior_hint="(default: out/ and the spec's name)"),
+    ] = None
+    dry_run: Annotated[
+        bool, arg(help="check the spec, print it with every default filled in, and stop", help_behavior_hint="")
+    ] = False
+    json: _Json = False
+    resume: Annotated[bool, arg(help="go on with an interrupted run of this spec in DIR", help_behavior_hint="")] = (
+        False
+    )
+
+
+@dataclass(frozen=True)
+class Show:
+    """Print the table and draw the picture of a finished run again, without computing."""
+
+    dir: Annotated[
+        Positional[Path], arg(metavar="DIR", help="the directory that `saddlescope run` wrote", help_behavior_hint="")
+    ]
+    json: _Json = False
+
+
+@dataclass(frozen=True)
+class Reproduce:
+    """Reproduce the paper with each claim checked: report.html and claims.json."""
+
+    names: Annotated[
+        Positional[tuple[str, ...]],
+        arg(metavar="[NAME ...]", help="such as figure-1", help_behavior_hint="(default: all of the paper's)"),
+    ] = ()
+    out: Annotated[Path, arg(metavar="DIR", help="where the report goes")] = Path("out")
+    quick: Annotated[bool, arg(help="fewer seeds and shorter runs, to see that it works", help_behavior_hint="")] = (
+        False
+    )
+    json: Annotated[bool, arg(help="print the claims as JSON on stdout, and nothing else", help_behavior_hint="")] = (
+        False
+    )
+
+
+Command = (
+    Annotated[Init, subcommand("init")]
+    | Annotated[Run, subcommand("run")]
+    | Annotated[Show, subcommand("show")]
+    | Annotated[Reproduce, subcommand("reproduce")]
+)

@@ -1,0 +1,52 @@
+"""A stage of a run: one plateau with the saddle it visits."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+Width = int | list[int]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One plateau. Times in (learning rate) x (steps), heights in loss.
+
+    - `height`: the loss of the fixed point visited; `height_source` "fixed_point", or "curve" where none was accepted and it is the loss at
+        the slowest point.
+    - `t_start`, `t_end`: from the previous stage's end to the time at which the loss falls through `level`, half way to the next height.
+        `t_end` and `level` are None, and `censored` True, where the run stopped on this plateau or nothing is known of the next height.
+    - `t_end_error`: twice the difference from a companion run at 10 x rtol; None where there is none.
+    - `persistence`: decades by which the speed rises from here; the smaller side. None for a plateau that the run stopped on.
+    - `effective_width`, `kind`: of the fixed point, or of the slowest weights where none was accepted. A list for deep networks.
+    - `index`, `nullity`: numbers of negative and of zero Hessian eigenvalues (relative to the largest, 1e-6); None where not computed.
+    - `snapshot`: position of the slowest kept state.
+    """
+
+    height: float
+    height_source: str
+    t_start: float
+    t_end: float | None
+    level: float | None
+    censored: bool
+    persistence: float | None
+    effective_width: Width
+    kind: str
+    speed: float
+    snapshot: int
+    index: int | None = None
+    nullity: int | None = None
+    escape: dict[str, Any] = field(default_factory=lambda: {"law": "unknown", "rate": None, "degree": None})
+    t_end_error: float | None = None
+
+    def with_error(self, error: float | None) -> "Stage":
+        return replace(self, t_end_error=error)
+
+
+@dataclass(frozen=True)
+class End:
+    """Where a run ended: the fixed point of its last state, or that state itself where there is none."""
+
+    height: float
+    effective_width: Width
+    kind: str
+    index: int | None
+    nullity: int | None

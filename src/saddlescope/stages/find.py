@@ -1,0 +1,169 @@
+"""From a run to its stages: plateaus of the curve, each with the saddle it visits, and the times between them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..complexity import effective_width
+from ..fixed_points import certify
+from ..networks import AbstractNetwork
+from ..objective import Objective
+from ..series import PlateauConstants, crossing_time, find_plateaus
+from ._base import End, Stage, Width
+from .saddle import Saddle, index_of, saddle_near
+
+#: Accepted is a fixed point whose loss lies within this part of the smaller neighbouring drop of the loss at the slowest point.
+REACH = 0.25
+#: Ends of a run that stay where they are.
+AT_REST = ("converged", "settled")
+
+
+class Run:
+    """What stages are found from: a curve, some networks along it, and how it ended. Nothing here knows who moved the weights.
+
+    **Arguments:**
+
+    - `t`, `loss`, `speed` [time]: the curve.
+    - `networks`: kept along the run; `positions` their places on the curve, first and last among them.
+    - `objective`: the loss.
+    - `ended`: as in `flow.Trajectory`.
+    """
+
+    def __init__(
+        self,
+        t: np.ndarray,
+        loss: np.ndarray,
+        speed: np.ndarray,
+        networks: Sequence[AbstractNetwork],
+        positions: np.ndarray,
+        objective: Objective,
+        ended: str,
+    ):
+        self.t, self.loss, self.speed = t, loss, speed
+        self.networks, self.positions = networks, np.asarray(positions)
+        self.objective, self.ended = objective, ended
+        self.first, self.last = float(loss[0]), float(loss[-1])
+
+    def snapshot_near(self, position: int, drop: float) -> int:
+        """The slowest kept state whose loss is that of the curve at `position`, to a thousandth of the whole drop."""
+        near = np.abs(self.loss[self.positions] - self.loss[position]) <= 1e-3 * drop
+        if not np.any(near):
+            return int(np.argmin(np.abs(self.positions - position)))
+        candidates = np.flatnonzero(near)
+        return int(candidates[np.argmin(self.speed[self.positions[candidates]])])
+
+    def width_at(self, snapshot: int) -> tuple[tuple[int, ...], str]:
+        found = effective_width(self.networks[snapshot], self.objective)
+        return found.widths, found.kind
+
+
+def find_stages(run: Run, constants: PlateauConstants | None = None) -> tuple[tuple[Stage, ...], End]:
+    """The stages of a run, t = 0 first where it is one, and its end.
+
+    Definitions are those of `Stage`. The plateau that a run stopped on is listed with `censored` True if a fixed point is near its last state and
+    the flow could not rest there.
+    """
+    constants = constants or PlateauConstants()
+    drop = run.first - run.last
+    plateaus = list(find_plateaus(run.t, run.loss, run.speed, constants))
+    places = [(p.index, p.persistence) for p in plateaus]
+    losses = [float(run.loss[i]) for i, _ in places]
+
+    # the end first: the last stage ends half way to it
+    final_drop = (losses[-1] - run.last) if losses else drop
+    final = len(run.positions) - 1
+    reach = REACH * final_drop if final_drop > 0 else 1e-3 * run.first
+    last = saddle_near(run.networks[final], run.objective, run.last, reach, whole=True)
+    stopped_on = None
+    if run.ended not in AT_REST and last is not None:
+        at_least = constants.loss_difference * max(drop, 0.0)
+        near = abs(last.height - run.last) <= max(at_least, 1e-3 * max(final_drop, 0.0)) or not losses
+        if near and not certify(last.wide, run.objective).rests:
+            stopped_on = last
+    stages: list[Stage] = []
+    saddles: list[Saddle | None] = []
+    for k, (index, _) in enumerate(places):
+        above = losses[k - 1] - losses[k] if k else np.inf
+        below = losses[k] - (losses[k + 1] if k + 1 < len(losses) else run.last)
+        snapshot = 0 if index == 0 else run.snapshot_near(index, drop)
+        reach = REACH * min(above, below)
+        if stopped_on is not None and k == len(places) - 1 and abs(stopped_on.height - losses[k]) <= REACH * above:
+            reach = REACH * above if np.isfinite(above) else 1e-3 * run.first
+        saddles.append(saddle_near(run.networks[snapshot], run.objective, losses[k], reach))
+        stages.append(_stage(run, index, snapshot, saddles[-1], places[k][1]))
+    if stopped_on is not None:
+        same = bool(stages) and abs(stages[-1].height - stopped_on.height) <= 1e-3 * max(
+            abs(stages[-1].height), run.first * 1e-3
+        )
+        if not same:
+            start = int(np.argmax(np.abs(run.loss - run.last) <= max(1e-3 * max(final_drop, drop), 1e-12 * run.first)))
+            slowest = start + int(np.argmin(run.speed[start:]))
+            snapshot = run.snapshot_near(slowest, max(drop, 1e-6 * run.first))
+            stages.append(_stage(run, slowest, snapshot, stopped_on, None))
+    end = _end(run, last, final)
+    heights = [stage.height for stage in stages]
+    known_next = last.height if last is not None and stopped_on is None else None
+    if run.ended in AT_REST and known_next is None:
+        known_next = run.last
+    stages = _timed(run, stages, [*heights[1:], known_next])
+    return tuple(stages), end
+
+
+def _stage(run: Run, index: int, snapshot: int, saddle: Saddle | None, persistence: float | None) -> Stage:
+    if saddle is not None:
+        widths, kind, height, source = saddle.complexity.widths, saddle.complexity.kind, saddle.height, "fixed_point"
+        negative, zero, lowest = index_of(saddle, run.objective)
+    else:
+        widths, kind = run.width_at(snapshot)
+        height, source, negative, zero, lowest = float(run.loss[index]), "curve", None, None, None
+    return Stage(
+        height=height,
+        height_source=source,
+        t_start=0.0,
+        t_end=None,
+        level=None,
+        censored=True,
+        persistence=persistence,
+        effective_width=_plain(widths),
+        kind=kind,
+        speed=float(run.speed[index]),
+        snapshot=snapshot,
+        index=negative,
+        nullity=zero,
+        escape=_escape(run, negative, lowest),
+    )
+
+
+def _escape(run: Run, index: int | None, lowest: float | None) -> dict:
+    """Exponential where the Hessian has a negative eigenvalue, its rate being that; algebraic where it is blind."""
+    if index is None:
+        return {"law": "unknown", "rate": None, "degree": None}
+    if index > 0 and lowest is not None:
+        return {"law": "exponential", "rate": -lowest, "degree": 2}
+    return {"law": "algebraic", "rate": None, "degree": run.networks[0].homogeneity}
+
+
+def _timed(run: Run, stages: list[Stage], following: list[float | None]) -> list[Stage]:
+    from dataclasses import replace
+
+    timed: list[Stage] = []
+    start = 0.0
+    for stage, height in zip(stages, following, strict=True):
+        level = None if height is None else 0.5 * (stage.height + height)
+        end = None if level is None else crossing_time(run.t, run.loss, run.speed, level)
+        level = level if end is not None else None
+        timed.append(replace(stage, t_start=start, t_end=end, level=level, censored=end is None))
+        start = end if end is not None else start
+    return timed
+
+
+def _end(run: Run, last: Saddle | None, final: int) -> End:
+    if last is not None:
+        negative, zero, _ = index_of(last, run.objective)
+        return End(last.height, _plain(last.complexity.widths), last.complexity.kind, negative, zero)
+    widths, kind = run.width_at(final)
+    return End(run.last, _plain(widths), kind, None, None)
+
+
+def _plain(widths: tuple[int, ...]) -> Width:
+    return widths[0] if len(widths) == 1 else list(widths)

@@ -1,0 +1,28 @@
+"""phi(x; u): what one unit computes, and the facts about it."""
+
+from ._base import AbstractNeuron, AbstractUnit, Facts, features
+from .head import AbstractHead, CubicHead, TokenHead
+from .kernel import Kernel
+from .linear import Linear
+from .quadratic import Quadratic
+from .relu import ReLU
+from .tanh import Tanh
+
+#: Neurons by the name that a spec uses; a user's own is "module:Class".
+NEURONS: dict[str, type[AbstractNeuron]] = {"linear": Linear, "relu": ReLU, "quadratic": Quadratic, "tanh": Tanh}
+
+__all__ = [
+    "NEURONS",
+    "AbstractHead",
+    "AbstractNeuron",
+    "AbstractUnit",
+    "CubicHead",
+    "Facts",
+    "Kernel",
+    "Linear",
+    "Quadratic",
+    "ReLU",
+    "Tanh",
+    "TokenHead",
+    "features",
+]
