@@ -5,7 +5,6 @@ Every problem is run once and solved once; each test then reads one claim off th
 
 import functools
 import json
-from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,30 +16,19 @@ from reference.compare import Curve
 from reference.flow import Solution
 from reference.gradient_descent import gradient_descent
 from reference.networks import Objective, from_spec
-from reference.problems import PROBLEMS, Problem, fully_connected
+from reference.problems import PROBLEMS, SHORT, fully_connected
 
 RTOL = 1e-8
 
 
-@dataclass(frozen=True)
-class Allowed:
-    """Errors that a run at rtol 1e-8 may have: curves in units of the first loss, times relative, weights of the largest weight."""
-
-    loss: float
-    hermite: float
-    time: float
-    weights: float
-    energy: float
+# Measured at rtol 1e-8 over all problems, slides and kinks included: loss 2e-8 (quadratic units: below), Hermite reading 6e-8,
+# times 4e-7 of themselves where the loss is slow and 1e-7 elsewhere, weights 1e-8 of the largest, energy 9e-7.
+LOSS, TIME, WEIGHTS, ENERGY = 1e-6, 1e-6, 1e-7, 5e-6
 
 
-# what the order-8 method leaves at rtol 1e-8 is 1e-9 to 1e-7; a kink costs its step an order, a slide is stepped along
-SMOOTH = Allowed(loss=1e-6, hermite=1e-6, time=1e-6, weights=1e-5, energy=1e-5)
-KINKS = Allowed(loss=1e-5, hermite=1e-5, time=1e-5, weights=1e-4, energy=1e-3)
-SLIDES = Allowed(loss=1e-3, hermite=1e-3, time=1e-3, weights=1e-2, energy=1e-2)
-
-
-def allowed(problem: Problem) -> Allowed:
-    return SLIDES if problem.slides else KINKS if problem.relu else SMOOTH
+def loss_allowed(curve: Curve) -> float:
+    """In units of the first loss: what a contract of 1e-6 leaves, and what a time wrong by 1e-8 of itself makes of a steep drop."""
+    return LOSS + 1e-8 * float(np.max(curve.t * curve.speed**2)) / curve.loss[0]
 
 
 def run(folder, network: dict, x, y, init, weight=None, **flow):
@@ -72,12 +60,12 @@ def solved(name: str) -> Solution:
 
 
 def params():
-    return [pytest.param(name, marks=pytest.mark.full if PROBLEMS[name].full else ()) for name in PROBLEMS]
+    return [pytest.param(name, marks=() if name in SHORT else pytest.mark.full) for name in PROBLEMS]
 
 
 @pytest.fixture(scope="module", params=params())
 def case(request, tmp_path_factory):
-    """One problem: its record, curve and summary, its reference solution, and the errors allowed."""
+    """One problem: its record, curve and summary, its reference solution."""
     problem = PROBLEMS[request.param]
     record = run(
         tmp_path_factory.mktemp("run"),
@@ -97,7 +85,6 @@ def case(request, tmp_path_factory):
         curve=curve_of(record),
         summary=json.loads(record.attrs["summary"]),
         solution=solved(problem.name),
-        allowed=allowed(problem),
     )
 
 
@@ -109,27 +96,27 @@ def test_runs_end_at_the_time_they_were_told(case):
 
 
 def test_loss_curve(case):
-    assert compare.loss_error(case.curve, case.solution) <= case.allowed.loss
+    assert compare.loss_error(case.curve, case.solution) <= loss_allowed(case.curve)
 
 
 def test_curve_is_dense_enough_to_read_between_its_times(case):
     linear, hermite = compare.density_errors(case.curve, case.solution)
-    assert linear <= max(1e-4, case.allowed.hermite)
-    assert hermite <= case.allowed.hermite
+    assert linear <= 1e-4
+    assert hermite <= loss_allowed(case.curve)
 
 
 def test_stage_ends(case):
     ends = compare.stage_ends(case.summary, case.solution)
     assert ends, "no stage has an end, though the first drop is over"
     for end in ends:
-        assert end.difference <= case.allowed.time * end.told, end
+        assert end.difference <= TIME * end.told, end
         assert end.difference <= end.told_error + 1e-9 * end.told, end
 
 
 def test_final_weights(case):
     last = {name: value[-1] for name, value in snapshots_of(case.record, case.network.names).items()}
     t = float(case.record["snapshot_t"].values[-1])
-    assert compare.weights_error(last, t, case.solution) <= case.allowed.weights
+    assert compare.weights_error(last, t, case.solution) <= WEIGHTS
 
 
 def conserving():
@@ -144,17 +131,16 @@ def conserving():
 @pytest.mark.parametrize("case", [p for p in params() if p.values[0] in conserving()], indirect=True)
 def test_what_the_flow_conserves_stays(case):
     drift = compare.drift(case.network, snapshots_of(case.record, case.network.names))
-    # a step leaves rtol of it; on slides the step is of low order
-    assert drift <= (1e-3 if case.problem.slides else 10 * RTOL)
+    assert drift <= 10 * RTOL
 
 
 def test_loss_never_rises(case):
     # rounding of a sum of squares; at the limit of stability the converged tail flickers at rtol^2
-    assert compare.rise(case.curve) <= 1e-13
+    assert compare.rise(case.curve) <= 1e-12
 
 
 def test_loss_lost_is_the_integral_of_speed_squared(case):
-    assert compare.energy_error(case.curve) <= case.allowed.energy
+    assert compare.energy_error(case.curve) <= ENERGY
 
 
 def aligned(strengths, singular_values, input_eigenvalues):
@@ -227,7 +213,7 @@ def test_the_target_of_the_query_token_is_not_seen(tmp_path):
     problem = PROBLEMS["attention-tokens-separate"]
     x = problem.x.copy()
     x[:, -1, -1] = problem.y[:, 0]
-    record = run(tmp_path, problem.network, x, problem.y, problem.init, until=2.0, estimate_error=False)
+    record = run(tmp_path, problem.network, x, problem.y, problem.init, until=10.0, estimate_error=False)
     curve = curve_of(record)
     assert np.abs(curve.loss - solved(problem.name).loss(curve.t)).max() <= 1e-6 * curve.loss[0]
 

@@ -24,12 +24,14 @@ BRACKETS = {
     "tasks": (),
     "objective": ("units", "networks", "tasks"),
     "init": ("units", "networks", "tasks"),
-    "flow": ("objective", "integrate", "series"),
+    # what moves, rests and is staged are networks: these rooms name their type besides the objective that they came with
+    "flow": ("networks", "objective", "integrate", "series"),
     "embeddings": ("units", "networks"),
     "manifolds": ("units", "networks", "objective"),
     "complexity": ("units", "networks", "objective", "embeddings"),
-    "fixed_points": ("objective", "embeddings", "manifolds"),
-    "stages": ("series", "fixed_points", "embeddings", "manifolds", "complexity"),
+    # a certificate of rest asks which units are dead or removable, which is a question of complexity
+    "fixed_points": ("networks", "objective", "embeddings", "manifolds", "complexity"),
+    "stages": ("networks", "objective", "series", "fixed_points", "embeddings", "manifolds", "complexity"),
     # a prediction must not see the simulation: neither flow nor stages
     "theory": ("objective", "init", "integrate", "fixed_points", "embeddings", "manifolds"),
 }

@@ -2,13 +2,14 @@
 
 import importlib.util
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from saddlescope.series import Plateau, PlateauConstants, crossing_time, find_plateaus, interpolate_loss
-from saddlescope.series.kinks import resolved_intervals, without_kinks
+from saddlescope.series.kinks import without_kinks
 from saddlescope.series.minima import find_minima
 from saddlescope.series.noise import noise_level
 from saddlescope.series.transitions import transition_shows
@@ -61,16 +62,16 @@ def test_a_staircase_has_a_plateau_a_mode_and_the_first_at_the_start(series, cou
     )
 
 
-@pytest.mark.parametrize("digits", (4, 6, 8, 10, 12))
+@pytest.mark.parametrize("digits", [4, 6, 8, 10, 12])
 def test_persistence_and_loss_of_two_modes_are_those_of_the_closed_form(digits):
     start = 10.0**-digits
     first, second = find_plateaus(*two_modes(start))
-    # |grad|^2 = 2 a (1 - a)^2 peaks at a = 1/3 with 8/27; at t = 0 both modes move. The sparse samples miss the peak by
-    # at most 2e-3 decades (measured 1.3e-4 to 1.1e-3); the second mode adds a0^0.3 to the peak (4e-4 at 1e-12, 2e-2 at 1e-4)
+    # |grad|^2 = 2 a (1 - a)^2 peaks at a = 1/3 with 8/27; at t = 0 both modes move
     peak = np.log10(8 / 27 / (2 * start * (1 + 0.3**2 * (1 - start / 0.3) ** 2))) / 2
-    assert -2e-3 < first.persistence - peak < 2e-3 + start**0.3
-    # the loss sits within 5 % of the saddle's 0.3^2 / 2 (measured 4 % at 1e-4, 1e-6 at 1e-12), and between the saddles
-    assert 0.95 * 0.045 < second.loss < 1.05 * 0.045
+    # sparse samples, 0.3 decades apart on the slopes, miss the round peak by little (measured 4e-5 to 6e-4)
+    assert abs(first.persistence - peak) < 2e-3
+    # below the saddle's 0.3^2 / 2, since mode 2 has begun to move: measured 3.9 % at 1e-4, 5e-7 at 1e-12
+    assert 0.95 * 0.045 < second.loss < 0.045
     assert 0.3 < second.persistence < first.persistence
 
 
@@ -80,25 +81,22 @@ def test_plateaus_with_algebraic_waits_are_not_taken_for_kinks():
     found = find_plateaus(*fine)
     assert len(found) == 3
     heights = [p.loss for p in found]
-    assert np.allclose(heights, (1.5, 1.0, 0.5), atol=1e-3)  # measured 1e-6, but a checker of counts needs no more
+    assert np.allclose(heights, (1.5, 1.0, 0.5), atol=1e-7)  # measured 1e-9: the waits are 1e3
     # evenly and badly sampled, one to ten samples a transition: still all three
     assert [len(find_plateaus(*layered_modes(np.linspace(0, 6000, n)))) for n in range(50, 1000, 50)] == [3] * 19
 
 
-def test_dense_jumps_of_speed_would_hide_a_plateau_if_the_loss_were_not_asked():
-    # 19 coarse samplings of the same staircase; shown wrong: with every interval called resolved a transition between
-    # two samples is taken out as a kink
-    wrong = 0
-    for n in range(400, 1000, 25):
+def test_a_transition_of_which_one_sample_was_taken_is_not_a_kink(monkeypatch):
+    def taken_out(n):
         t, loss, speed = layered_modes(np.linspace(0, 6000, n))
-        log_speed, silent = np.log10(speed), np.zeros(n)
-        asked = resolved_intervals(t, loss, speed, silent)
-        moving = slice(0, int(np.argmax(loss < 1e-3)) - 3)
-        assert np.array_equal(without_kinks(t, log_speed, silent, asked, 0.02, 5.0)[moving], log_speed[moving])
-        wrong += not np.array_equal(
-            without_kinks(t, log_speed, silent, np.ones(n - 1, bool), 0.02, 5.0)[moving], log_speed[moving]
-        )
-    assert wrong > 0
+        kept = without_kinks(t, np.log10(speed), np.zeros(n), 0.02, 5.0)
+        return not np.array_equal(kept[loss > 1e-3], np.log10(speed)[loss > 1e-3])
+
+    samplings = range(400, 1000, 25)
+    assert not any(map(taken_out, samplings))
+    # shown wrong: without a largest kink some are taken out
+    monkeypatch.setattr("saddlescope.series.kinks._LARGEST", np.inf)
+    assert any(map(taken_out, samplings))
 
 
 def test_marginal_plateaus_are_found_from_a_tenth_of_a_decade_on():
@@ -123,14 +121,14 @@ def test_a_start_that_dips_is_one_plateau_at_the_start():
     found = find_plateaus(t, loss, dipped)
     assert int(np.argmin(dipped[t < 5])) > 0
     assert [p.index for p in found] == [0, find_plateaus(t, loss, speed)[1].index]
-    # measured from the dip, of which the samples see the bottom at 0.1 decades or less above that of the plain run
-    assert found[0].persistence == pytest.approx(find_plateaus(t, loss, speed)[0].persistence, abs=0.5)
+    # the peak is what it was, the dip lies above the start of the plain run by log10 of what the speed gained meanwhile
+    assert 0.2 < find_plateaus(t, loss, speed)[0].persistence - found[0].persistence < 0.5
     # a start at more than half the next maximum is none, and what dips below it is the plateau
     high = np.where(t == 0, 0.9 * speed.max(), speed)
     assert find_plateaus(t, loss, high)[0].index == 1
 
 
-@pytest.mark.parametrize(("fraction", "count"), ((0.49, 1), (0.51, 0)))
+@pytest.mark.parametrize(("fraction", "count"), [(0.49, 1), (0.51, 0)])
 def test_the_start_counts_up_to_half_the_next_maximum(fraction, count):
     # a' = 2 a (1 - a): |grad|^2 = 2 a (1 - a)^2 peaks at 8/27, and is `fraction`^2 of that at a(0)
     start = np.min(np.roots([2, -4, 2, -(fraction**2) * 8 / 27]).real)
@@ -164,7 +162,7 @@ def test_minima_at_or_below_the_floor_are_not_plateaus():
 
 def test_samples_of_speed_zero_are_below_every_floor():
     t, loss, speed = two_modes(1e-8)
-    first, second = find_plateaus(t, loss, speed)
+    _, second = find_plateaus(t, loss, speed)
     zeroed = speed.copy()
     zeroed[[second.index, -1, -2]] = 0.0
     assert [p.index for p in find_plateaus(t, loss, zeroed)] == [0]
@@ -179,7 +177,7 @@ def test_a_run_that_does_not_descend_has_no_plateaus():
 
 
 @pytest.mark.parametrize("column", range(3))
-@pytest.mark.parametrize("value", (np.nan, np.inf, -np.inf))
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_padding_is_refused_with_its_first_index(column, value):
     series = [column.copy() for column in two_modes(1e-4)]
     series[column][-3:] = value
@@ -205,8 +203,8 @@ def test_series_that_make_no_sense_are_refused():
 
 # ------------------------------------------------------------------------------- nulls, noise, kinks, sensitivity
 
-# Found of 100 seeds, so that a change in either direction is noticed. The one false plateau is a learning rate raised by
-# 1.9 in the logs that record the root of the fall per step instead of |grad|.
+# Found of 100 seeds, so that a change in either direction is noticed. The one false plateau is a learning rate doubled
+# in the logs that record the root of the fall per step instead of |grad|.
 FALSE = {name: int(name == "learning_rate_steps") for name in nulls.NULLS}
 
 
@@ -216,13 +214,19 @@ def test_series_without_a_plateau_show_none(name):
 
 
 def test_the_nulls_are_hard():
-    # shown wrong: each rule left out, its null is full of plateaus (found: 50, 52, 90 and 11 of 100)
+    # shown wrong: each rule left out, its null is full of plateaus (25, 12, 25 and 38 of 50)
     without_kink_rule = PlateauConstants(kink_jump=100.0)
-    assert nulls.count_false(nulls.relu_kinks, 100, without_kink_rule) > 30
+    assert nulls.count_false(nulls.relu_kinks, 50, without_kink_rule) > 15
+    assert nulls.count_false(nulls.learning_rate_steps, 50, without_kink_rule) > 5
     without_noise_rule = PlateauConstants(noise_factor=1e-9)
-    assert nulls.count_false(nulls.small_white_speed, 100, without_noise_rule) > 30
-    assert nulls.count_false(nulls.noisy_decay, 100, without_noise_rule) > 50
-    assert nulls.count_false(nulls.learning_rate_steps, 100, without_kink_rule) > 5
+    assert nulls.count_false(nulls.small_white_speed, 50, without_noise_rule) > 15
+    assert nulls.count_false(nulls.noisy_decay, 50, without_noise_rule) > 25
+
+
+def test_without_asking_the_loss_a_sliding_run_is_full_of_plateaus(monkeypatch):
+    assert nulls.count_false(nulls.sliding, 50) == 0
+    monkeypatch.setattr("saddlescope.series.plateaus.transition_shows", lambda *_: True)
+    assert nulls.count_false(nulls.sliding, 50) > 25  # found: 48
 
 
 def test_a_converged_tail_has_hundreds_of_minima_and_a_sliding_run_too():
@@ -246,7 +250,7 @@ def test_a_constant_ten_times_off_does_change_a_staircase():
     assert len(find_plateaus(*series, PlateauConstants(loss_difference=0.1))) == 1
 
 
-@pytest.mark.parametrize("noise", (1e-4, 1e-3, 1e-2))
+@pytest.mark.parametrize("noise", [1e-4, 1e-3, 1e-2])
 def test_noise_moves_a_clear_staircase_only_along_its_plateaus(noise):
     clean = two_modes(1e-10)
     t = np.linspace(0, clean[0][-1], 3000)
@@ -261,7 +265,7 @@ def test_noise_moves_a_clear_staircase_only_along_its_plateaus(noise):
 
 
 @pytest.mark.parametrize("digits", range(2, 13))
-@pytest.mark.parametrize("modes", (2, 3, 4))
+@pytest.mark.parametrize("modes", [2, 3, 4])
 def test_smooth_sparse_uneven_series_have_no_noise(digits, modes):
     rates, inverse_variances = (2.0, 0.8, 0.5, 0.3)[:modes], (1.0, 0.7, 2.0, 0.4)[:modes]
     t, loss, speed = nulls.staircase(rates, inverse_variances, 10.0**-digits)
@@ -269,10 +273,10 @@ def test_smooth_sparse_uneven_series_have_no_noise(digits, modes):
     assert noise_level(t, loss).max() < 1e-15
     assert noise_level(t, np.log10(speed)).max() < 1e-12
     line = np.interp(t[1:-1:2], t[::2], np.log10(speed)[::2])
-    assert np.abs(line - np.log10(speed)[1:-1:2]).max() > 0.01
+    assert np.abs(line - np.log10(speed)[1:-1:2]).max() > 0.004
 
 
-@pytest.mark.parametrize("curve", (np.zeros_like, lambda t: 3 * t, lambda t: 100 * np.exp(-t / 300)))
+@pytest.mark.parametrize("curve", [np.zeros_like, lambda t: 3 * t, lambda t: 100 * np.exp(-t / 300)])
 def test_white_noise_is_measured_on_any_slow_curve(curve):
     t = np.arange(2000.0)
     levels = [
@@ -287,17 +291,17 @@ def test_white_noise_is_measured_on_any_slow_curve(curve):
 def test_kinks_are_subtracted_and_slopes_are_not():
     t = np.linspace(0, 10, 101)
     smooth = -0.3 * t + 0.2 * np.sin(t)
-    silent, resolved = np.zeros_like(t), np.ones(t.size - 1, bool)
-    assert np.array_equal(without_kinks(t, smooth, silent, resolved, 0.02, 5.0), smooth)
+    silent = np.zeros_like(t)
+    assert np.array_equal(without_kinks(t, smooth, silent, 0.02, 5.0), smooth)
     jumped = smooth + 0.4 * (t > 4.05) - 0.3 * (t > 7.05)
-    back = without_kinks(t, jumped, silent, resolved, 0.02, 5.0)
+    back = without_kinks(t, jumped, silent, 0.02, 5.0)
     # each jump takes the slope of its own interval along, at most (0.3 + 0.2) x 0.1 decades
     assert np.abs(back - smooth).max() <= 2 * 0.05
-    assert np.array_equal(without_kinks(t, jumped, silent, resolved, 0.5, 5.0), jumped)
+    assert np.array_equal(without_kinks(t, jumped, silent, 0.5, 5.0), jumped)
     event = np.repeat(t, np.where(np.arange(t.size) == 50, 2, 1))
     doubled = np.interp(event, t, smooth) + 0.01 * (np.arange(event.size) > 50)
     noise = np.zeros_like(event)
-    clean = without_kinks(event, doubled, noise, np.ones(event.size - 1, bool), 0.02, 5.0)
+    clean = without_kinks(event, doubled, noise, 0.02, 5.0)
     assert np.abs(clean - np.interp(event, t, smooth)).max() < 1e-14
 
 
@@ -335,8 +339,8 @@ def test_minima_rise_as_a_slow_reference_says():
 # --------------------------------------------------------------------------------------- crossing and interpolation
 
 
-@pytest.mark.parametrize("s", (0.5, 1.0, 3.0))
-@pytest.mark.parametrize("start", (1e-2, 1e-6, 1e-10))
+@pytest.mark.parametrize("s", [0.5, 1.0, 3.0])
+@pytest.mark.parametrize("start", [1e-2, 1e-6, 1e-10])
 def test_half_loss_is_crossed_when_the_closed_form_says(s, start):
     def curve(t):
         return nulls.linear_modes(t, (s,), (1.0,), (start * s,))
@@ -346,15 +350,15 @@ def test_half_loss_is_crossed_when_the_closed_form_says(s, start):
     exact = (np.log(1 / start - 1) + np.log(np.sqrt(2) - 1)) / (2 * s)
     height = s**2 / 2 * (1 - start) ** 2
     error = crossing_time(*series, s**2 / 4) - exact
-    # sparse samples, lines off by 1e-4: cubics are off by 1e-6 of the loss, over a rate of fall of 0.5 s (measured 3e-6)
-    assert abs(error) * s < 1e-5
+    # samples so sparse that lines are off by 1e-4; measured 5e-9 to 3e-7
+    assert abs(error) * s < 1e-6
     assert crossing_time(*series, 1.01 * height) is None
     # shown wrong: a line between the same samples is a hundred times worse somewhere
     t, loss, speed = series
     fine = np.linspace(0, t[-1], 5001)
     cubic = np.abs(interpolate_loss(t, loss, speed, fine) - curve(fine)[1]).max() / height
     line = np.abs(np.interp(fine, t, loss) - curve(fine)[1]).max() / height
-    assert cubic < 1e-5 < 2e-5 < line
+    assert cubic < 1e-6 < 5e-5 < line  # measured 2e-7 to 5e-7, and 8e-5
 
 
 def test_cubics_are_of_fourth_order():
@@ -398,7 +402,7 @@ def test_interpolation_keeps_samples_and_does_not_rise_where_the_loss_falls():
     loss = np.concatenate([[9.0], 9 - np.cumsum(10 ** rng.uniform(-12, -1, 50))])
     speed = 10 ** rng.uniform(-8, 2, 51)  # speeds that do not fit the fall at all
     assert np.array_equal(interpolate_loss(t, loss, speed, t), loss)
-    fine = np.sort(np.concatenate([np.linspace(a, b, 50) for a, b in zip(t[:-1], t[1:], strict=True)]))
+    fine = np.sort(np.concatenate([np.linspace(a, b, 50) for a, b in pairwise(t)]))
     assert np.diff(interpolate_loss(t, loss, speed, fine)).max() < 1e-14  # rounding of a loss of 9
     assert interpolate_loss(t, loss, speed, 0.0).shape == ()
     assert interpolate_loss([0.0, 1.0, 1.0], [3.0, 2.0, 1.0], [1, 1, 1], 1.0) == 1.0

@@ -26,7 +26,6 @@ class Problem:
     t_end: float
     weight: np.ndarray | None = None
     slides: bool = False
-    full: bool = False  # only in the full selection of tests
 
     @property
     def relu(self) -> bool:
@@ -83,14 +82,13 @@ def _linear() -> list[Problem]:
             10,
             1e-8,
             110.0,
-            full=True,
         ),
         linear("correlated-weighted", data.regression(1, 12, 3, 2), 5, 1e-4, 150.0, weight=rng.uniform(0.2, 2.0, 12)),
-        linear("scale-1e-2", data.regression(2, 9, 4, 3), 6, 1e-2, 150.0, full=True),
+        linear("scale-1e-2", data.regression(2, 9, 4, 3), 6, 1e-2, 150.0),
         linear("one-unit", data.regression(3, 10, 3, 2), 1, 1e-5, 30.0),
         linear("one-input-one-sample", (np.array([[1.5]]), np.array([[-0.8]])), 3, 1e-6, 30.0),
-        linear("wide", data.regression(4, 7, 3, 2), 40, 1e-6, 120.0, full=True),
-        linear("fewer-samples-than-inputs", data.regression(5, 2, 5, 2), 4, 1e-5, 40.0, full=True),
+        linear("wide", data.regression(4, 7, 3, 2), 40, 1e-6, 120.0),
+        linear("fewer-samples-than-inputs", data.regression(5, 2, 5, 2), 4, 1e-5, 40.0),
     ]
 
 
@@ -105,9 +103,9 @@ def _deep() -> list[Problem]:
     curved = (x, np.stack([1.5 * np.tanh(x[:, 0] - x[:, 1]), np.tanh(2 * x[:, 1])], axis=1))
     return [
         deep("linear-three-layers", "linear", white, [4, 3], 1e-1, 60.0),
-        deep("linear-two-layers", "linear", white, [4], 1e-3, 30.0, full=True),
-        deep("linear-four-layers", "linear", data.modes([2.0, 1.0], [1.0, 0.5], 3), [3, 5, 4], 2e-1, 60.0, full=True),
-        deep("tanh-two-layers", "tanh", curved, [5], 1e-3, 40.0, full=True),
+        deep("linear-bottleneck", "linear", white, [1, 4], 1e-1, 60.0),
+        deep("linear-four-layers", "linear", data.modes([2.0, 1.0], [1.0, 0.5], 3), [3, 5, 4], 2e-1, 60.0),
+        deep("tanh-four-layers", "tanh", curved, [3, 4, 3], 3e-1, 60.0),
         deep("tanh-three-layers", "tanh", curved, [4, 3], 1e-1, 60.0),
     ]
 
@@ -122,14 +120,12 @@ def _curved() -> list[Problem]:
     x = rng.normal(size=(8, 2))
     return [
         curved("quadratic", "scale-1e-1", data.quadratic_teacher(1, 20, [1.0, 0.6, 0.3]), 4, 1e-1, 20.0),
-        curved("quadratic", "scale-1e-2", two, 3, 1e-2, 60.0, full=True),
-        curved("quadratic", "scale-1e-3", two, 3, 1e-3, 300.0, full=True),
-        curved("quadratic", "one-unit", data.quadratic_teacher(2, 10, [-1.0, 0.2]), 1, 1e-1, 60.0, seed=7, full=True),
-        curved(
-            "quadratic", "two-outputs", data.quadratic_teacher(3, 25, [1.0, 0.3], outputs=2), 4, 1e-1, 30.0, full=True
-        ),
+        curved("quadratic", "scale-1e-2", two, 3, 1e-2, 60.0),
+        curved("quadratic", "scale-1e-3", two, 3, 1e-3, 300.0),
+        curved("quadratic", "one-unit", data.quadratic_teacher(2, 10, [-1.0, 0.2]), 1, 1e-1, 60.0, seed=7),
+        curved("quadratic", "two-outputs", data.quadratic_teacher(3, 25, [1.0, 0.3], outputs=2), 4, 1e-1, 30.0),
         curved("tanh", "two-outputs", (x, np.stack([np.tanh(2 * x[:, 0]), x[:, 1]], axis=1)), 6, 1e-3, 40.0),
-        curved("tanh", "one-unit", (x, 2 * np.tanh(x[:, :1])), 1, 1e-2, 150.0, full=True),
+        curved("tanh", "one-unit", (x, 2 * np.tanh(x[:, :1])), 1, 1e-2, 150.0),
     ]
 
 
@@ -147,12 +143,12 @@ def _relu() -> list[Problem]:
 
     return [
         relu("orthogonal-plane", axes, 10, 1e-3, 40.0),
-        relu("orthogonal-four", four, 12, 1e-5, 80.0, full=True),
-        relu("one-unit-one-sample", (np.array([[0.5, -1.0]]), np.array([[1.2]])), 1, 1e-4, 40.0, seed=0, full=True),
+        relu("orthogonal-four", four, 12, 1e-5, 80.0),
+        relu("one-unit-one-sample", (np.array([[0.5, -1.0]]), np.array([[1.2]])), 1, 1e-4, 40.0, seed=0),
         relu("generic", generic(4, 4, 3), 3, 1e-3, 40.0, seed=4),
-        relu("generic-plane", generic(10, 5, 2), 6, 1e-2, 60.0, seed=10, full=True),
+        relu("generic-plane", generic(10, 5, 2), 6, 1e-2, 60.0, seed=10),
         relu("sliding-plane", generic(11, 5, 2), 6, 1e-2, 40.0, seed=11, slides=True),
-        relu("sliding-space", generic(0, 6, 3), 5, 1e-3, 40.0, seed=0, slides=True, full=True),
+        relu("sliding-space", generic(7, 6, 3), 5, 1e-3, 60.0, seed=7, slides=True),
     ]
 
 
@@ -168,9 +164,9 @@ def _convolution() -> list[Problem]:
     one_hot = (np.diag(2 * np.sqrt([1.0, 0.5, 1.5, 1.0])), np.array([[2.0], [0.3], [0.2], [1.0]]))
     return [
         convolution("linear", "apart", teacher, 5, 2, 2, 1e-4, 40.0),
-        convolution("linear", "overlapping", data.regression(6, 12, 6, 2), 4, 3, 1, 1e-3, 40.0, full=True),
+        convolution("linear", "overlapping", data.regression(6, 12, 6, 2), 4, 3, 1, 1e-3, 40.0),
         convolution("relu", "one-hot", one_hot, 6, 2, 2, 1e-3, 40.0),
-        convolution("relu", "sliding", data.regression(7, 8, 5), 2, 3, 2, 1e-3, 40.0, seed=3, slides=True, full=True),
+        convolution("relu", "sliding", data.regression(7, 8, 5), 2, 3, 2, 1e-3, 40.0, seed=3, slides=True),
     ]
 
 
@@ -192,7 +188,6 @@ def _attention_problems() -> list[Problem]:
             data.cubic_population([1.0, 0.6, 0.4], context=20),
             data.separate_heads(1, 3e-2, 2, 2, 3, (1, 1)),
             200.0,
-            full=True,
         ),
         _problem(
             "attention-cubic-merged",
@@ -200,7 +195,6 @@ def _attention_problems() -> list[Problem]:
             cubic,
             data.merged_heads(2, 1e-4, 3, 2, (1, 1)),
             60.0,
-            full=True,
         ),
         _problem(
             "attention-tokens-separate",
@@ -215,7 +209,6 @@ def _attention_problems() -> list[Problem]:
             one,
             data.separate_heads(4, 5e-2, 2, 1, 3, (3, 1)),
             20.0,
-            full=True,
         ),
         _problem(
             "attention-tokens-merged",
@@ -223,7 +216,6 @@ def _attention_problems() -> list[Problem]:
             one,
             data.merged_heads(5, 1e-3, 2, 3, (3, 1)),
             60.0,
-            full=True,
         ),
         _problem(
             "attention-tokens-merged-sum-two-outputs",
@@ -231,7 +223,6 @@ def _attention_problems() -> list[Problem]:
             two,
             data.merged_heads(6, 1e-2, 2, 3, (3, 2)),
             20.0,
-            full=True,
         ),
     ]
 
@@ -240,3 +231,13 @@ PROBLEMS = {
     problem.name: problem
     for problem in [*_linear(), *_deep(), *_curved(), *_relu(), *_convolution(), *_attention_problems()]
 }
+
+# one of each kind for the short selection of tests
+SHORT = (
+    "linear-correlated-weighted",
+    "deep-linear-three-layers",
+    "quadratic-scale-1e-1",
+    "relu-sliding-plane",
+    "convolution-relu-one-hot",
+    "attention-cubic-separate",
+)

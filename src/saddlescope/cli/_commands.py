@@ -49,10 +49,9 @@ def run(command: Run) -> Exit:
     _check_writable(out)
 
     from .. import runs
-    from ._cache import keep_compiled_programs
     from ._progress import Progress
 
-    keep_compiled_programs()
+    runs.keep_compiled_programs()
     with Progress() as progress:
         record = runs.run(spec, progress=progress, resume=out if command.resume else None)
         progress(None, "saving")
@@ -80,8 +79,7 @@ def show(command: Show) -> Exit:
 
 
 def reproduce(command: Reproduce) -> Exit:
-    from .. import experiments
-    from ._cache import keep_compiled_programs
+    from .. import experiments, runs
     from ._progress import Progress
     from ._table import claims_table
 
@@ -90,7 +88,7 @@ def reproduce(command: Reproduce) -> Exit:
         if name not in known:
             raise unknown(name, known, "there is nothing to reproduce called")
     _check_writable(command.out)
-    keep_compiled_programs()
+    runs.keep_compiled_programs()
     with Progress() as progress:
         claims = experiments.reproduce(command.names, command.out, command.quick, progress)
     if command.json:

@@ -39,9 +39,10 @@ class Certificate(NamedTuple):
 def certify(network: AbstractNetwork, objective: Objective) -> Certificate:
     r"""Whether a network whose speed is small is at a place that the flow does not leave.
 
-    It rests if nothing is left to learn, or if the lowest Hessian eigenvalue is above -1e-5 of the largest and, where units of order 2 or more
-    are silent or removable and not dead, no such unit sees a residual (`insertion`). A unit is dead if its features vanish on all data:
-    the flow cannot move it.
+    It rests if nothing is left to learn, or if the lowest Hessian eigenvalue is above -1e-5 of the largest and no unit that the Hessian
+    is blind to sees a residual (`insertion`): units of order 2 or more that are silent or removable, and units of piecewise linear
+    networks with u = 0, where all kinks meet. A unit is dead if its features vanish on all data though u does not: the flow cannot move it,
+    nor could a small push.
 
     **Holds** up to these tolerances: an escape slower than 1e-5 of the stiffest motion is not seen.
     """
@@ -52,12 +53,15 @@ def certify(network: AbstractNetwork, objective: Objective) -> Certificate:
     if residual <= RESIDUAL * target:
         return Certificate(True, np.nan, np.nan, np.nan, 0)
     lowest, largest, products = extreme_eigenvalues(network, objective)
-    if lowest < -CURVATURE * max(largest, 0.0) or largest <= 0.0:
+    if lowest < -CURVATURE * max(largest, 0.0):
         return Certificate(False, lowest, largest, np.nan, products)
     seen = np.nan
-    if len(network.lenses()) == 1 and view.lens.facts.order >= 2:
-        dead = np.max(np.abs(view.phi), axis=(0, 2)) == 0.0
-        if np.any((view.contribution <= REMOVABLE * view.scale) & ~dead):
+    if len(network.lenses()) == 1:
+        facts = view.lens.facts
+        vacant = np.all(view.u == 0.0, axis=1)
+        dead = (np.max(np.abs(view.phi), axis=(0, 2)) == 0.0) & ~vacant
+        removable = (view.contribution <= REMOVABLE * view.scale) & ~dead if facts.order >= 2 else vacant & facts.kinks
+        if np.any(removable):
             seen, _ = insertion(network, objective)
             if seen > CORRELATION:
                 return Certificate(False, lowest, largest, seen, products)

@@ -26,7 +26,10 @@ ROUNDING = 1e-9
 ZERO_RESIDUAL = 1e-14
 #: Levenberg-Marquardt brings a state into the basin; where a residual is left it converges slowly, and Newton takes over.
 MARQUARDT_ITERATIONS = 40
-NEWTON_ITERATIONS = 30
+NEWTON_ITERATIONS = 40
+#: Newton needs the spectrum of a Hessian a step: above so many weights Levenberg-Marquardt has to do.
+NEWTON_WEIGHTS = 500
+DAMPINGS = 10
 #: Newton leaves directions alone in which the Hessian is flat: symmetries, and minima that form a manifold.
 FLAT = 1e-10
 
@@ -55,7 +58,7 @@ def polish(network: AbstractNetwork, objective: Objective, *, throw: bool = True
         y, unravel = ravel_pytree(network)
         zero = ZERO_RESIDUAL * float(jnp.sqrt(objective.mean_square(objective.y)))
         y, first = _marquardt(network, objective, np.asarray(y), zero)
-        y, second = _newton(network, objective, y, zero)
+        y, second = _newton(network, objective, y, zero) if y.size <= NEWTON_WEIGHTS else (y, 0)
         residual, jacobian = (np.asarray(a) for a in _linearise(network, objective, y))
         relative = 0.0 if np.linalg.norm(residual) <= zero else _relative(residual, jacobian)
         final = jax.tree.map(lambda a: np.asarray(a) if eqx.is_array(a) else a, unravel(jnp.asarray(y)))
@@ -92,29 +95,32 @@ def _marquardt(network, objective, y: np.ndarray, zero: float) -> tuple[np.ndarr
 
 
 def _newton(network, objective, y: np.ndarray, zero: float) -> tuple[np.ndarray, int]:
-    """Newton's steps with absolute curvatures, so that they descend; each is halved until the gradient shrinks."""
+    """Newton's steps with absolute curvatures, so that they descend, damped until they do."""
     _, unravel = ravel_pytree(network)
     residual, jacobian = (np.asarray(a) for a in _linearise(network, objective, y))
+    damping = 0.0
     for count in range(NEWTON_ITERATIONS):
-        relative = _relative(residual, jacobian)
-        if np.linalg.norm(residual) <= zero or relative <= STATIONARY:
+        if np.linalg.norm(residual) <= zero or _relative(residual, jacobian) <= STATIONARY:
             return y, count
+        gradient = jacobian.T @ residual
         values, vectors = np.linalg.eigh(hessian(unravel(jnp.asarray(y)), objective))
-        kept = np.abs(values) > FLAT * np.max(np.abs(values))
-        inverse = np.where(kept, 1 / np.where(kept, np.abs(values), 1.0), 0.0)
-        step = vectors @ (inverse * (vectors.T @ (jacobian.T @ residual)))
-        length = 1.0
-        while length > 1e-4:
-            trial, trial_jacobian = (np.asarray(a) for a in _linearise(network, objective, y - length * step))
-            # to first order a descent step; near the end the loss is flat to rounding and only the gradient still tells
-            if np.sum(trial**2) <= np.sum(residual**2) * (1 + 1e-13) and (
-                np.linalg.norm(trial_jacobian.T @ trial) < np.linalg.norm(jacobian.T @ residual)
-            ):
+        sizes = np.abs(values)
+        top = np.max(sizes)
+        along = vectors.T @ gradient
+        for _ in range(DAMPINGS):
+            # directions flatter than the damping are symmetries, or minima that form a manifold: they need no step
+            kept = sizes > max(FLAT, damping) * top
+            step = vectors @ np.where(kept, along / np.where(kept, sizes + damping * top, 1.0), 0.0)
+            trial, trial_jacobian = (np.asarray(a) for a in _linearise(network, objective, y - step))
+            loss, before = np.sum(trial**2), np.sum(residual**2)
+            shrinks = np.linalg.norm(trial_jacobian.T @ trial) < np.linalg.norm(gradient)
+            # near the end the loss is flat to rounding, and only the gradient still tells
+            if loss < before * (1 - 1e-12) or (shrinks and loss <= before * (1 + 1e-12)):
                 break
-            length /= 2
+            damping = max(10 * damping, 1e-8)
         else:
             return y, count
-        y, residual, jacobian = y - length * step, trial, trial_jacobian
+        y, residual, jacobian, damping = y - step, trial, trial_jacobian, damping / 100 if damping > 1e-9 else 0.0
     return y, NEWTON_ITERATIONS
 
 

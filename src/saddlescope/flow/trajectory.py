@@ -9,8 +9,8 @@ from ..networks import AbstractNetwork
 from ..results import RESULTS
 
 #: Kept states take at most this much memory.
-BUDGET = 128 * 2**20
-FEWEST_STATES = 24
+BUDGET = 64 * 2**20
+FEWEST_STATES = 12
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
 """Spec to record."""
 
+from .cache import keep_compiled_programs
 from .files import load, save
 from .prepare import Problem, prepare
 from .provenance import spec_of
 from .record import summarize
 from .run import run
 
-__all__ = ["Problem", "load", "prepare", "run", "save", "spec_of", "summarize"]
+__all__ = ["Problem", "keep_compiled_programs", "load", "prepare", "run", "save", "spec_of", "summarize"]

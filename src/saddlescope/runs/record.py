@@ -73,10 +73,10 @@ def make_record(
             {"units": units},
         )
     variables["stage_snapshot"] = ("stage", np.array([s.snapshot for s in stages], dtype=np.int64))
-    stage_widths = np.array([s.effective_width for s in stages], dtype=np.int64).reshape(len(stages), -1)
+    stage_widths = np.array([s.effective_width for s in stages], dtype=np.int64).reshape(len(stages), widths.shape[1])
     variables["stage_effective_width"] = (
         ("stage", "layer") if deep else "stage",
-        stage_widths.reshape(len(stages), widths.shape[1]) if deep else stage_widths.reshape(-1),
+        stage_widths if deep else stage_widths[:, 0],
         {"units": "units", "tau": TAU},
     )
     variables |= checkpoint_variables(trajectory.checkpoint)

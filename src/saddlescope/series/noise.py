@@ -31,7 +31,9 @@ def noise_level(t: NDArray, values: NDArray, counted: NDArray | None = None) -> 
     """
     alternation = _alternation(t, values) / _MEDIAN_OF_WHITE_NOISE
     if alternation.size > _WINDOW:
-        nearby = median_filter(alternation, size=_WINDOW, mode="nearest")
+        nearby = median_filter(alternation, size=_WINDOW)
+        half = _WINDOW // 2  # at the ends the first and the last whole window: anything else would count samples twice
+        nearby[:half], nearby[-half:] = nearby[half], nearby[-half - 1]
     else:
         nearby = np.full(alternation.shape, np.median(alternation))
     if counted is None or not counted.any():

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._base import Plateau, PlateauConstants, checked_series
-from .kinks import resolved_intervals, without_kinks
+from .kinks import without_kinks
 from .minima import Minima, find_minima
 from .noise import noise_level
 from .transitions import transition_shows
@@ -48,8 +48,8 @@ def find_plateaus(
 
     **Shapes:** three times `[time]`.
 
-    **Holds** for series sampled finely enough to show each transition in about five samples; an interval that hides a
-    whole transition hides what it separates. A run that does not end below its first loss has no plateaus.
+    **Holds** for series that show each plateau and each transition in a few samples (docs/plateaus.md: measured rates of
+    false plateaus). Noise correlated over several samples is underestimated and does make false ones. A run that does not end below its first loss has no plateaus.
 
     **Raises:** `ValueError` for shapes that disagree, values that are not finite, negative speeds, decreasing times
     or a `floor` that is negative or not finite.
@@ -67,9 +67,8 @@ def find_plateaus(
     # a converged tail is often longer than the run and its noise says nothing about the plateaus
     moving = np.abs(loss - loss[-1]) >= least
     loss_noise = constants.noise_factor * noise_level(t, loss, moving) + _ROUNDING * np.abs(loss).max()
-    noise, resolved = noise_level(t, log_speed), resolved_intervals(t, loss, speed, loss_noise)
     log_speed = without_kinks(
-        t, log_speed, constants.noise_factor * noise, resolved, constants.kink_jump, constants.kink_ratio
+        t, log_speed, constants.noise_factor * noise_level(t, log_speed), constants.kink_jump, constants.kink_ratio
     )
     rise_noise = constants.noise_factor * noise_level(t, log_speed, moving)
 

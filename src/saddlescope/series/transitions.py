@@ -25,7 +25,7 @@ def transition_shows(t: NDArray, loss: NDArray, i: int, j: int, rises: tuple[flo
     one side, than in one of the next two bands of width w, by a factor 10^(rise / 2), at most 1.5.
 
     **Arguments:** `rises` of log10(speed) from `i` and from `j` to the maximum between them, decades; `finest`: the
-    least difference of loss that means something; smaller w are left out.
+    least difference of loss that means something; smaller w are left out, except a quarter of the fall.
 
     **Shapes:** `t`, `loss` `[time]`.
     """
@@ -37,10 +37,13 @@ def transition_shows(t: NDArray, loss: NDArray, i: int, j: int, rises: tuple[flo
 
 
 def _lingers(t: NDArray, loss: NDArray, i: int, j: int, rise: float, finest: float) -> bool:
-    depth = loss[i] - loss
-    fall = depth[j]
+    if loss[j] >= loss[i]:  # no flow climbs; a noisy run that did has made no transition
+        return False
+    since = _visited_since(loss, i, loss[i] + _PARTS[0] * (loss[i] - loss[j]))
+    t, depth, i = t[since : j + 1], loss[i] - loss[since : j + 1], i - since
+    fall = depth[-1]
     factor = min(10 ** (2 * _SHOWN * rise), _ENOUGH)
-    before, after = (slice(0, i + 1), slice(i, j + 1))
+    before, after = slice(0, i + 1), slice(i, None)
     for width in (part * fall for part in _PARTS if part == _PARTS[0] or part * fall >= finest):
         second, third = (_time_within(t[after], depth[after], k * width, (k + 1) * width) for k in (1, 2))
         here = max(
@@ -49,6 +52,17 @@ def _lingers(t: NDArray, loss: NDArray, i: int, j: int, rise: float, finest: flo
         if here >= factor * min(second, third):
             return True
     return False
+
+
+def _visited_since(loss: NDArray, i: int, high: float) -> int:
+    """The last sample before `i` whose loss is above `high` (0 if none is), looked for in steps that double."""
+    length = 16
+    while True:
+        start = max(i - length, 0)
+        above = np.flatnonzero(loss[start:i] > high)
+        if above.size or start == 0:
+            return start + int(above[-1]) if above.size else 0
+        length *= 2
 
 
 def _time_within(t: NDArray, depth: NDArray, low: float, high: float) -> float:

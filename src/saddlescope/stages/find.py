@@ -72,13 +72,20 @@ def find_stages(run: Run, constants: PlateauConstants | None = None) -> tuple[tu
     # the end first: the last stage ends half way to it
     final_drop = (losses[-1] - run.last) if losses else drop
     final = len(run.positions) - 1
-    reach = REACH * final_drop if final_drop > 0 else 1e-3 * run.first
+    reach = max(REACH * final_drop, 0.0 if losses else 1e-3 * run.first)
     last = saddle_near(run.networks[final], run.objective, run.last, reach, whole=True)
+    beside = last is None and len(losses) > 1 and final_drop <= REACH * (losses[-2] - losses[-1])
+    if beside and run.ended not in AT_REST:
+        # still at the last plateau found: what it will fall to is not known yet, so only the drop before it counts
+        last = saddle_near(run.networks[final], run.objective, run.last, REACH * (losses[-2] - losses[-1]))
     stopped_on = None
     if run.ended not in AT_REST and last is not None:
         at_least = constants.loss_difference * max(drop, 0.0)
-        near = abs(last.height - run.last) <= max(at_least, 1e-3 * max(final_drop, 0.0)) or not losses
-        if near and not certify(last.wide, run.objective).rests:
+        near = beside or not losses or abs(last.height - run.last) <= max(at_least, 1e-3 * max(final_drop, 0.0))
+        slowing = _decades_slower(run, places[-1][0] if places else 0) >= constants.persistence
+        # dead units keep a network at rest that its embedding, with silent ones in their place, is not; mid-way to rest it is the reverse
+        states = (last.wide, run.networks[final])
+        if (near or slowing) and not any(certify(state, run.objective).rests for state in states):
             stopped_on = last
     stages: list[Stage] = []
     saddles: list[Saddle | None] = []
@@ -96,8 +103,9 @@ def find_stages(run: Run, constants: PlateauConstants | None = None) -> tuple[tu
             abs(stages[-1].height), run.first * 1e-3
         )
         if not same:
-            start = int(np.argmax(np.abs(run.loss - run.last) <= max(1e-3 * max(final_drop, drop), 1e-12 * run.first)))
-            slowest = start + int(np.argmin(run.speed[start:]))
+            after = np.arange(run.loss.size) > (places[-1][0] if places else -1)
+            there = np.flatnonzero(after & (np.abs(run.loss - stopped_on.height) <= abs(run.last - stopped_on.height)))
+            slowest = int(there[np.argmin(run.speed[there])]) if there.size else run.loss.size - 1
             snapshot = run.snapshot_near(slowest, max(drop, 1e-6 * run.first))
             stages.append(_stage(run, slowest, snapshot, stopped_on, None))
     end = _end(run, last, final)
@@ -105,8 +113,15 @@ def find_stages(run: Run, constants: PlateauConstants | None = None) -> tuple[tu
     known_next = last.height if last is not None and stopped_on is None else None
     if run.ended in AT_REST and known_next is None:
         known_next = run.last
-    stages = _timed(run, stages, [*heights[1:], known_next])
+    stages = _timed(run, stages, [*heights[1:], known_next] if stages else [])
     return tuple(stages), end
+
+
+def _decades_slower(run: Run, since: int) -> float:
+    """By how many decades the speed has fallen from its last maximum: more than nothing where a run stops before the middle of a plateau."""
+    top = since + int(np.argmax(run.speed[since:]))
+    lowest = float(np.min(run.speed[top:]))
+    return float(np.log10(run.speed[top] / lowest)) if lowest > 0 else 0.0
 
 
 def _stage(run: Run, index: int, snapshot: int, saddle: Saddle | None, persistence: float | None) -> Stage:

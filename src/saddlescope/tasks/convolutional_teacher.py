@@ -31,6 +31,9 @@ class ConvolutionalTeacher(AbstractTask):
     - `singular_values`: s, from 0 up, at most kernel_size and at most positions x outputs.
     - `input_eigenvalues`: lambda, above 0, one a kernel coordinate.
     - `outputs`: number of outputs.
+    - `opposite`: both modes share one readout over all positions, with opposite signs: $g_1 = -g_2$. Then no ReLU kernel can
+        serve two modes, and kernels gather on one ray a mode; otherwise those with two positive coordinates carry both.
+        Needs two modes and one output. A linear network sees a single mode there.
 
     **Shapes:** x `[n, kernel_size x positions]`, y `[n, outputs]`.
 
@@ -47,6 +50,7 @@ class ConvolutionalTeacher(AbstractTask):
     singular_values: tuple[float, ...] = (math.sqrt(1.2 * 2.0), math.sqrt(0.8 * 0.5))
     input_eigenvalues: tuple[float, ...] = (2.0, 0.5)
     outputs: int = 1
+    opposite: bool = False
 
     def __post_init__(self):
         kind = self.kind
@@ -68,6 +72,8 @@ class ConvolutionalTeacher(AbstractTask):
         if modes > min(self.kernel_size, readouts):
             needs = f"at most {self.kernel_size} (kernel_size) and {readouts} (positions x outputs) numbers"
             _keys.refuse(kind, "singular_values", needs, modes, "give fewer, or a larger kernel or more positions")
+        if self.opposite and (modes != 2 or self.outputs != 1):
+            _keys.refuse(kind, "opposite", "two singular_values and one output", modes, "leave it out")
 
     def build(self, form: str) -> Samples:
         kernel, positions, outputs = self.kernel_size, self.positions, self.outputs
@@ -75,6 +81,9 @@ class ConvolutionalTeacher(AbstractTask):
         teacher = np.zeros((kernel, positions, outputs))
         for k, s in enumerate(self.singular_values):
             teacher[k, k % positions, k // positions] = s / lam[k]
+        if self.opposite:
+            signs = np.array([1.0, -1.0]) * np.array(self.singular_values) / lam[:2]
+            teacher[:2, :, 0] = signs[:, None] / np.sqrt(positions)
         n = kernel * positions
         x = np.diag(np.sqrt(n * np.tile(lam, positions)))
         return Samples(x, x @ teacher.transpose(1, 0, 2).reshape(n, outputs))

@@ -100,7 +100,7 @@ class TokenHead(AbstractHead):
 
     def psi(self, x: Float[Array, "tokens embedding"]) -> Float[Array, "embedding psi"]:
         tokens, size = x.shape
-        x = x.at[-1, size - self.outputs :].set(0.0)
+        x = jnp.asarray(x).at[-1, size - self.outputs :].set(0.0)
         pairs = x.T @ x / (tokens - 1 if self.normalise else 1)
         return jnp.einsum("q,je->eqj", x[-1], pairs).reshape(size, size * size)
 

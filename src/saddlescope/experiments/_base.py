@@ -1,0 +1,99 @@
+"""What a claim is: a sentence of the paper with a number, bounds with two sides, and an outcome that nobody edits."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+Progress = Callable[[float | None, str], None]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence, measured over seeds.
+
+    - `value`: the median over seeds; `interval`: their smallest and largest value.
+    - `bounds`: between which every seed has to lie for the claim to hold.
+    - `outcome`: "holds" or "fails", or "conditional" with the `condition`.
+    - `expected`: the outcome committed beside the code: a change is an error.
+    - `status`: theorem | asymptotic | heuristic | conjecture.
+    """
+
+    experiment: str
+    panel: str
+    name: str
+    sentence: str
+    value: float | None
+    interval: tuple[float, float] | None
+    bounds: tuple[float, float]
+    seeds: int
+    outcome: str
+    expected: str = "holds"
+    status: str = "asymptotic"
+    condition: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "experiment": self.experiment,
+            "panel": self.panel,
+            "name": self.name,
+            "sentence": self.sentence,
+            "value": self.value,
+            "interval": None if self.interval is None else list(self.interval),
+            "bounds": list(self.bounds),
+            "seeds": self.seeds,
+            "outcome": self.outcome,
+            "condition": self.condition,
+            "expected": self.expected,
+            "status": self.status,
+        }
+
+
+def claim(
+    experiment: str,
+    panel: str,
+    name: str,
+    sentence: str,
+    values: Sequence[float | None],
+    bounds: tuple[float, float],
+    *,
+    expected: str = "holds",
+    status: str = "asymptotic",
+) -> Claim:
+    """A claim over seeds: it holds if every seed has a number and lies within the bounds, both included."""
+    known = [float(v) for v in values if v is not None and np.isfinite(v)]
+    holds = len(known) == len(values) > 0 and all(bounds[0] <= v <= bounds[1] for v in known)
+    return Claim(
+        experiment,
+        panel,
+        name,
+        sentence,
+        float(np.median(known)) if known else None,
+        (min(known), max(known)) if known else None,
+        bounds,
+        len(values),
+        "holds" if holds else "fails",
+        expected,
+        status,
+    )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an experiment leaves: its claims, pictures (paths relative to the report) and a table of text for the report."""
+
+    claims: list[Claim]
+    pictures: list[Path] = field(default_factory=list)
+    table: str = ""
+    setting: str = ""
+
+
+class Experiment(Protocol):
+    """One file of this room. `title` heads the report; calling it computes and draws into `out`."""
+
+    NAME: str
+    TITLE: str
+
+    def reproduce(self, out: Path, quick: bool, progress: Progress) -> Outcome: ...

@@ -1,0 +1,40 @@
+"""Every example runs, within its minute, and prints what its page promises."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+# the first words of each line that a reader is shown
+PROMISED = {
+    "01_stages_of_a_linear_network.py": ["origin 0  loss 5.750000", "rank   1  loss 1.250000", "rank   2  loss 0.125000"],
+    "02_a_unit_of_your_own.py": ["__main__:Cubic", "origin 0", "active 1"],
+    "03_where_am_i.py": ["t =    1  loss 3.99", "t =   14  loss 1.33", "t =   40  loss 0.000000"],
+}
+
+
+def test_every_example_is_listed():
+    assert sorted(PROMISED) == sorted(path.name for path in EXAMPLES.glob("*.py"))
+
+
+@pytest.mark.parametrize("name", sorted(PROMISED))
+def test_an_example_prints_what_its_page_promises(name):
+    done = subprocess.run([sys.executable, EXAMPLES / name], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(PROMISED[name])
+    for line, promised in zip(lines, PROMISED[name], strict=True):
+        assert line.startswith(promised)
+
+
+def test_the_readme_shows_the_output_of_the_first_example():
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "01_stages_of_a_linear_network.py"], capture_output=True, text=True, check=True
+    )
+    readme = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
+    # heights to every digit; times to the six that two machines share
+    for line in done.stdout.splitlines():
+        assert line[:-2] in readme
