@@ -209,6 +209,7 @@ def test_gradient_descent_step_by_step(name, learning_rate, steps, tmp_path):
         np.testing.assert_allclose(record[key].values[-1], value, rtol=0, atol=1e-9 * np.abs(states[-1]).max())
 
 
+@pytest.mark.full
 def test_the_target_of_the_query_token_is_not_seen(tmp_path):
     problem = PROBLEMS["attention-tokens-separate"]
     x = problem.x.copy()

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cases import NETWORKS, Cubed, ids, inputs, outputs, with_random_weights
-from saddlescope import objective as package
 from saddlescope.networks import Deep, Layer
 from saddlescope.objective import Objective, build
 from saddlescope.tasks import InContextRegression, LinearTeacher, Moments, PopulationMoments, QuadraticTeacher, Samples
@@ -114,19 +113,17 @@ def test_a_comparison_of_gradients_can_fail():
 def test_compression_keeps_what_else_is_a_second_moment(case, rng, x64):
     data, network = samples_for(case.x_shape, case.outputs), case.random()
     u = rng.normal(size=network.u.shape[1])
-    found = []
-    for compress in (True, False):
-        objective = build(data, network, compress=compress)
 
-        def of(network, u, objective=objective):
-            lens, f = network.lenses()[0], objective.outputs(network)
-            moments = objective.mean_square(f), objective.scale_of(f), objective.correlation(lens, u)
-            residual = 0.5 * (objective.residual(network) ** 2).sum() + objective.irreducible
-            features = objective.features(lens)
-            gram = (objective.weight[:, None, None] * features).reshape(len(f), -1).T @ features.reshape(len(f), -1)
-            return *moments, residual, objective.loss(network), gram
+    @eqx.filter_jit
+    def of(objective):
+        lens, f = network.lenses()[0], objective.outputs(network)
+        moments = objective.mean_square(f), objective.scale_of(f), objective.correlation(lens, u)
+        residual = 0.5 * (objective.residual(network) ** 2).sum() + objective.irreducible
+        features = objective.features(lens)
+        gram = (objective.weight[:, None, None] * features).reshape(len(f), -1).T @ features.reshape(len(f), -1)
+        return *moments, residual, objective.loss(network), gram
 
-        found.append(eqx.filter_jit(of)(network, u))
+    found = [[np.asarray(a) for a in of(build(data, network, compress=compress))] for compress in (True, False)]
     for a, b in zip(*found, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-12 * np.abs(b).max())
     mean_square, scale, correlation, residual, loss, _ = found[1]
@@ -143,17 +140,11 @@ def test_slices_of_the_samples_compress_to_the_same_moments(chunk, monkeypatch):
     # a slice has 1 x (dim + outputs) rows at least; the last one is shorter
     data, network = samples_for((4,), 2, 53), NETWORKS[2].random()
     whole = loss_and_gradient(build(data, network), network)
-    monkeypatch.setattr(package.build.__globals__["__builtins__"] and _module(), "CHUNK", chunk)
+    monkeypatch.setitem(build.__globals__, "CHUNK", chunk)
     sliced = build(data, network)
     found = loss_and_gradient(sliced, network)
     assert found[0] == pytest.approx(whole[0], rel=1e-12)
     assert_same_gradient(found[1], whole[1])
-
-
-def _module():
-    import sys
-
-    return sys.modules["saddlescope.objective.build"]
 
 
 def test_compression_is_automatic_where_it_is_shorter_and_not_otherwise():

@@ -147,7 +147,7 @@ def sliding_flow(
             if event is not None:
                 pattern, state = motion.after(dense(t), *event[1:])
                 u = objective.unpack(state)["u"]
-                if np.linalg.norm(u[event[1]]) < 1e-9 * scale and (pattern[event[1]] != INACTIVE).any():
+                if np.linalg.norm(u[event[1]]) < 1e-9 * scale and (pattern[event[1]] == SLIDES).any():
                     raise NotImplementedError(
                         f"Unit {event[1]} has shrunk to zero at t = {t}, where all its kinks meet."
                     )

@@ -276,7 +276,14 @@ def test_relu_problems_slide_as_they_say(name):
         assert np.abs(problem.solve().loss(t) - by_events.loss(t)).max() < 1e-8 * by_events.loss(t[:1])[0]
 
 
-@pytest.mark.parametrize("name", [n for n, p in PROBLEMS.items() if p.slides])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name == "relu-sliding-plane" else pytest.mark.full)
+        for name, problem in PROBLEMS.items()
+        if problem.slides
+    ],
+)
 def test_slides_are_the_limit_of_small_steps(name):
     problem = PROBLEMS[name]
     of, t = problem.objective(), np.linspace(0, problem.t_end, 41)

@@ -69,7 +69,14 @@ class LayerView:
         else:
             with jax.enable_x64(True):
                 outputs = self.root[:, None] * np.asarray(_outputs(self._with(u, v).network, self.objective))
-        norm = float(np.linalg.norm(outputs - self.root[:, None] * self.outputs))
+        return self._relative(outputs)
+
+    def distance(self, outputs: np.ndarray) -> float:
+        """Root mean square difference of the network's function from one given by its values on the rows, relative."""
+        return self._relative(self.root[:, None] * outputs)
+
+    def _relative(self, weighted: np.ndarray) -> float:
+        norm = float(np.linalg.norm(weighted - self.root[:, None] * self.outputs))
         return norm / self.scale if self.scale > 0 else 0.0
 
     def _with(self, u: np.ndarray, v: np.ndarray) -> AbstractLens:

@@ -3,6 +3,15 @@
 from .certify import Certificate, certify
 from .hessian import extreme_eigenvalues, hessian
 from .insertion import insertion
-from .polish import Polished, polish
+from .polish import Polished, nearest_fixed_point, polish
 
-__all__ = ["Certificate", "Polished", "certify", "extreme_eigenvalues", "hessian", "insertion", "polish"]
+__all__ = [
+    "Certificate",
+    "Polished",
+    "certify",
+    "extreme_eigenvalues",
+    "hessian",
+    "insertion",
+    "nearest_fixed_point",
+    "polish",
+]

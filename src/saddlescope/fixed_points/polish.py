@@ -30,6 +30,8 @@ NEWTON_ITERATIONS = 40
 #: Newton needs the spectrum of a Hessian a step: above so many weights Levenberg-Marquardt has to do.
 NEWTON_WEIGHTS = 500
 DAMPINGS = 10
+#: Alternating exact minimisations for products of two matrices; each costs next to nothing.
+SWEEPS = 2000
 #: Newton leaves directions alone in which the Hessian is flat: symmetries, and minima that form a manifold.
 FLAT = 1e-10
 
@@ -57,6 +59,8 @@ def polish(network: AbstractNetwork, objective: Objective, *, throw: bool = True
         objective = jax.tree.map(jnp.asarray, objective)
         y, unravel = ravel_pytree(network)
         zero = ZERO_RESIDUAL * float(jnp.sqrt(objective.mean_square(objective.y)))
+        if y.size > NEWTON_WEIGHTS and _bilinear(network, objective):
+            y = ravel_pytree(_alternate(network, objective))[0]
         y, first = _marquardt(network, objective, np.asarray(y), zero)
         y, second = _newton(network, objective, y, zero) if y.size <= NEWTON_WEIGHTS else (y, 0)
         residual, jacobian = (np.asarray(a) for a in _linearise(network, objective, y))
@@ -67,6 +71,72 @@ def polish(network: AbstractNetwork, objective: Objective, *, throw: bool = True
     if throw and result is not RESULTS.successful:
         raise ComputationError(result, f"Its relative gradient is {relative:.1e}.")
     return Polished(final, loss, relative, first + second, result)
+
+
+def nearest_fixed_point(network: AbstractNetwork, objective: Objective, *, throw: bool = True) -> Polished:
+    r"""The fixed point, of any index, that Newton's method on the gradient reaches from `network`.
+
+    A saddle visited need not be a minimum even of the networks of its own width (linear networks learn in the order of s, not of
+    $s^2/\lambda$). Steps are halved until the gradient shrinks, and flat directions are left alone.
+
+    **Holds** and **Raises** as `polish`; refused with not_stationary above 500 weights.
+    """
+    with jax.enable_x64(True):
+        network = jax.tree.map(jnp.asarray, network)
+        objective = jax.tree.map(jnp.asarray, objective)
+        y, unravel = ravel_pytree(network)
+        y, count = np.asarray(y), 0
+        residual, jacobian = (np.asarray(a) for a in _linearise(network, objective, y))
+        while y.size <= NEWTON_WEIGHTS and count < NEWTON_ITERATIONS and _relative(residual, jacobian) > STATIONARY:
+            gradient = jacobian.T @ residual
+            values, vectors = np.linalg.eigh(hessian(unravel(jnp.asarray(y)), objective))
+            kept = np.abs(values) > FLAT * np.max(np.abs(values))
+            step = vectors @ np.where(kept, (vectors.T @ gradient) / np.where(kept, values, 1.0), 0.0)
+            length, size = 1.0, np.linalg.norm(gradient)
+            while length > 1e-3:
+                trial, trial_jacobian = (np.asarray(a) for a in _linearise(network, objective, y - length * step))
+                if np.linalg.norm(trial_jacobian.T @ trial) < size:
+                    break
+                length /= 2
+            else:
+                break
+            y, residual, jacobian, count = y - length * step, trial, trial_jacobian, count + 1
+        relative = _relative(residual, jacobian)
+        final = jax.tree.map(lambda a: np.asarray(a) if eqx.is_array(a) else a, unravel(jnp.asarray(y)))
+        loss = 0.5 * float(np.sum(residual**2)) + float(objective.irreducible)
+    result = RESULTS.successful if relative <= ROUNDING else RESULTS.not_stationary
+    if throw and result is not RESULTS.successful:
+        raise ComputationError(result, f"Its relative gradient is {relative:.1e}.")
+    return Polished(final, loss, relative, count, result)
+
+
+def _bilinear(network: AbstractNetwork, objective: Objective) -> bool:
+    """Whether f is one product of two matrices on psi: linear units with one feature, read out directly."""
+    lens = network.lenses()[0]
+    return lens.direct and lens.facts.linear and lens.get()[1].shape[1] == 1 and objective.lifted
+
+
+def _alternate(network: AbstractNetwork, objective: Objective) -> AbstractNetwork:
+    """Exact minimisations over u for fixed v and over v for fixed u in turn, each a linear least-squares problem.
+
+    On data whose eigenvalues span many decades they do at once what damped steps on both together do slowly. For a full
+    rank the first sweep is the answer; otherwise this is a power iteration, which ends at the lowest minimum of its rank.
+    """
+    root = np.sqrt(np.asarray(objective.weight))[:, None]
+    psi, target = root * np.asarray(objective.x), root * np.asarray(objective.y)
+    best, *_ = np.linalg.lstsq(psi, target, rcond=None)  # of any rank
+    lens = network.lenses()[0]
+    fit = psi @ best
+    v = np.asarray(lens.get()[1])[:, 0]
+    for _ in range(SWEEPS):
+        before, back = v, np.linalg.pinv(v)
+        v, *_ = np.linalg.lstsq(fit @ back, target, rcond=None)
+        if np.linalg.norm(v - before) <= 1e-15 * np.linalg.norm(v):
+            break
+    u = best @ np.linalg.pinv(v)
+    size = np.sqrt(np.linalg.norm(v, axis=1) / np.maximum(np.linalg.norm(u, axis=0), 1e-300))
+    size = np.where(size > 0, size, 1.0)
+    return jax.tree.map(jnp.asarray, lens.put((u * size).T, (v / size[:, None])[:, None, :]))
 
 
 def _marquardt(network, objective, y: np.ndarray, zero: float) -> tuple[np.ndarray, int]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..complexity import TAU, Complexity, LayerView, effective_width, reduce
-from ..fixed_points import hessian, polish
+from ..fixed_points import hessian, nearest_fixed_point, polish
 from ..networks import AbstractNetwork
 from ..objective import Objective
 from ..results import RESULTS
@@ -16,6 +16,8 @@ TOLERANCES = (TAU, 3e-2, 1e-1, 2.5e-1)
 INDEX_WEIGHTS = 300
 #: A network that no reduction fits is polished as it is up to this many.
 WHOLE_WEIGHTS = 600
+#: A fixed point whose function differs by at most this part of max(rms f, rms y) is the one visited; farther ones are compared.
+NEAR = 0.1
 #: Eigenvalues count as zero below this part of the largest (formulas of the index hold with it on linear networks).
 ZERO_EIGENVALUE = 1e-6
 
@@ -39,9 +41,10 @@ def saddle_near(
     - `loss`: at the state. `reach`: a fixed point is accepted if its loss is within this of it.
     - `whole`: try the network as it is last, if it has at most 600 weights. For the end of a run, which no narrower network need reach.
 
-    Accepted is the first, over increasing tolerances of reduction, whose polished network keeps the width it was reduced to and whose
-    loss is within reach.
+    Accepted is the first, over increasing tolerances of reduction, whose fixed point keeps the width it was reduced to and whose loss is within
+    reach. It is looked for by descent; where that moves the function by more than a tenth, also by Newton's method, and the nearer one counts.
     """
+    here = LayerView(network, 0, objective)
     tried = set()
     for tau in TOLERANCES:
         narrow, complexity = reduce(network, objective, tau)
@@ -51,17 +54,23 @@ def saddle_near(
         if narrow is None:
             wide = _silenced(network)
             height = float(objective.loss_of(LayerView(wide, 0, objective).outputs))
-        else:
-            polished = polish(narrow, objective, throw=False)
-            if polished.result is not RESULTS.successful:
+            if abs(height - loss) <= reach:
+                return Saddle(height, complexity, wide)
+            continue
+        found = []
+        for search in (polish, nearest_fixed_point):
+            point = search(narrow, objective, throw=False)
+            if point.result is not RESULTS.successful or abs(point.loss - loss) > reach:
                 continue
-            after = effective_width(polished.network, objective)
-            height = polished.loss
-            if after.widths != complexity.widths:
+            if effective_width(point.network, objective).widths != complexity.widths:
                 continue
-            wide = _embedded(polished.network, network)
-        if abs(height - loss) <= reach:
-            return Saddle(height, complexity, wide)
+            wide = _embedded(point.network, network)
+            moved = here.distance(LayerView(wide, 0, objective).outputs)
+            found.append((moved, Saddle(point.loss, complexity, wide)))
+            if moved <= NEAR:
+                break
+        if found:
+            return min(found, key=lambda pair: pair[0])[1]
     if whole and network.num_weights() <= WHOLE_WEIGHTS:
         polished = polish(network, objective, throw=False)
         if polished.result is RESULTS.successful and abs(polished.loss - loss) <= reach:
