@@ -15,9 +15,13 @@ from saddlescope.objective import Objective, build
 from saddlescope.tasks import InContextRegression, LinearTeacher, Moments, PopulationMoments, QuadraticTeacher, Samples
 from saddlescope.units import CubicHead, Kernel, Linear, Quadratic, ReLU, Tanh
 
-LINEAR_IN_PSI = [case for case in NETWORKS if case.zeros().psi_name]
-
 SAMPLES = 60  # more than dim psi + outputs of every case, so that compression is automatic
+
+
+def some(*names):
+    found = [case for case in NETWORKS if case.name in names]
+    assert len(found) == len(names)
+    return pytest.mark.parametrize("case", found, ids=ids)
 
 
 @cache
@@ -58,7 +62,7 @@ def assert_same_gradient(found, expected, rounding=1e-12):
 # ------------------------------------------------------------------------------------------------------ loss of samples
 
 
-@pytest.mark.parametrize("case", NETWORKS, ids=ids)
+@some("linear", "relu", "swish", "tanh-kernel-2-3", "head-rank-2", "cubic-rank-1", "cubed-3-layers", "tanh-4-layers")
 def test_loss_is_half_the_weighted_mean_square_and_gradient_its_slope(case):
     data, network = samples_for(case.x_shape, case.outputs, 7), case.random(scale=0.7)
     objective = build(data, network, compress=False)
@@ -67,7 +71,9 @@ def test_loss_is_half_the_weighted_mean_square_and_gradient_its_slope(case):
     rng, step = np.random.default_rng(0), 1e-5
     towards = {name: rng.normal(size=a.shape) for name, a in network.arrays().items()}
     ends = [
-        slow_loss(data, outputs(network.with_arrays({k: a + s * towards[k] for k, a in network.arrays().items()}), data.x))
+        slow_loss(
+            data, outputs(network.with_arrays({k: a + s * towards[k] for k, a in network.arrays().items()}), data.x)
+        )
         for s in (step, -step)
     ]
     slope = sum(np.sum(g * towards[name]) for name, g in gradient.items())
@@ -79,7 +85,9 @@ def test_weights_count_samples_as_often_as_they_say():
     # three times the weight is the sample thrice
     x, y, network = inputs((4,)), inputs((2,), seed=3), NETWORKS[0].random()
     heavy = build(Samples(x, y, [3.0, 1, 1, 1, 1, 1, 2]), network, compress=False)
-    often = build(Samples(np.vstack([x[[0, 0]], x, x[-1:]]), np.vstack([y[[0, 0]], y, y[-1:]])), network, compress=False)
+    often = build(
+        Samples(np.vstack([x[[0, 0]], x, x[-1:]]), np.vstack([y[[0, 0]], y, y[-1:]])), network, compress=False
+    )
     assert float(heavy.loss_of(outputs(network, heavy.x))) == pytest.approx(
         float(often.loss_of(outputs(network, often.x))), rel=1e-14
     )
@@ -88,7 +96,10 @@ def test_weights_count_samples_as_often_as_they_say():
 # ----------------------------------------------------------------------------------------------------------- compression
 
 
-@pytest.mark.parametrize("case", LINEAR_IN_PSI, ids=ids)
+@some(
+    *("linear", "quadratic", "linear-kernel-3-1", "quadratic-kernel-2-2", "linear-4-layers"),
+    *("head-rank-2", "head-merged", "cubic-rank-1"),
+)
 def test_compressed_loss_and_gradient_are_those_of_the_samples(case):
     # Holds exactly: differences are rounding of the QR, 60 rows x 1.1e-16 of a loss of order 1 to 1e4
     data, network = samples_for(case.x_shape, case.outputs), case.random()
@@ -109,7 +120,7 @@ def test_a_comparison_of_gradients_can_fail():
         assert_same_gradient(loss_and_gradient(build(off, network), network)[1], expected)
 
 
-@pytest.mark.parametrize("case", [c for c in LINEAR_IN_PSI if len(c.zeros().lenses()) == 1], ids=ids)
+@some("linear", "linear-kernel-3-1", "quadratic-kernel-2-2", "head-rank-2", "cubic-merged")
 def test_compression_keeps_what_else_is_a_second_moment(case, rng, x64):
     data, network = samples_for(case.x_shape, case.outputs), case.random()
     u = rng.normal(size=network.u.shape[1])
@@ -132,7 +143,9 @@ def test_compression_keeps_what_else_is_a_second_moment(case, rng, x64):
     assert mean_square == pytest.approx(data.weight @ (f**2).sum(1), rel=1e-12)
     assert scale == pytest.approx(np.sqrt(max(mean_square, data.weight @ (data.y**2).sum(1))), rel=1e-12)
     phi = np.array([case.unit.slow(x=x, **case.unit.named(u)) for x in data.x])
-    np.testing.assert_allclose(correlation, np.einsum("n,nf,no->fo", data.weight, phi, data.y - f), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(
+        correlation, np.einsum("n,nf,no->fo", data.weight, phi, data.y - f), rtol=1e-9, atol=1e-9
+    )
 
 
 @pytest.mark.parametrize("chunk", [1, 300])
@@ -158,7 +171,9 @@ def test_compression_is_automatic_where_it_is_shorter_and_not_otherwise():
 
 
 def test_compression_of_a_network_without_psi_is_refused():
-    with pytest.raises(ValueError, match=r"compress = true needs a network linear in a fixed psi\(x\): Tanh, 5 units has none"):
+    with pytest.raises(
+        ValueError, match=r"compress = true needs a network linear in a fixed psi\(x\): Tanh, 5 units has none"
+    ):
         build(samples_for((4,), 2), NETWORKS[3].zeros(), compress=True)
 
 
@@ -205,7 +220,9 @@ def test_targets_that_psi_explains_leave_nothing_irreducible():
 
 def test_the_population_of_a_linear_teacher_has_its_closed_form_loss():
     # L = 1/2 tr (W - M) Lambda (W - M)^T + 1/2 noise^2 outputs, with W = diag(s / lambda) in random bases
-    task = LinearTeacher(singular_values=(2.0, 0.5), input_eigenvalues=(1.0, 3.0, 0.2), outputs=3, rotate=True, noise=0.3)
+    task = LinearTeacher(
+        singular_values=(2.0, 0.5), input_eigenvalues=(1.0, 3.0, 0.2), outputs=3, rotate=True, noise=0.3
+    )
     data = task.data("vectors")
     sxx, sxy = data.moments["inputs"].psi_psi, data.moments["inputs"].psi_y
     np.testing.assert_allclose(np.linalg.eigvalsh(sxx), (0.2, 1.0, 3.0))
@@ -224,7 +241,10 @@ def test_the_population_of_a_linear_teacher_has_its_closed_form_loss():
 
 def test_the_population_of_a_quadratic_teacher_has_its_closed_form_loss():
     # L = 1/2 [tr(D S)^2 + 2 tr(D S D S)], D = B - sum_i v_i u_i u_i^T, by Wick's theorem
-    matrix, covariance = ((1.0, 0.2, 0.0), (0.2, -0.5, 0.1), (0.0, 0.1, 2.0)), ((1.0, 0.3, 0), (0.3, 2.0, 0), (0, 0, 0.5))
+    matrix, covariance = (
+        ((1.0, 0.2, 0.0), (0.2, -0.5, 0.1), (0.0, 0.1, 2.0)),
+        ((1.0, 0.3, 0), (0.3, 2.0, 0), (0, 0, 0.5)),
+    )
     data = QuadraticTeacher(matrix=matrix, covariance=covariance).data("vectors")
     network = with_random_weights(Layer.zeros(Quadratic(), 4, (3,), 1), np.random.default_rng(0))
     objective = build(data, network)
@@ -289,7 +309,7 @@ def test_moments_of_other_features_are_refused_with_the_way_out(network, says):
 # ---------------------------------------------------------------------------------------------------- odd sizes, settings
 
 
-@settings(max_examples=12, derandomize=True, deadline=None)
+@settings(max_examples=8, derandomize=True, deadline=None)
 @given(
     samples=st.sampled_from([1, 2, 9]),
     units=st.sampled_from([1, 3]),
@@ -307,7 +327,9 @@ def test_all_sizes_down_to_one_work(samples, units, num_inputs, num_outputs, uni
     )
     network = with_random_weights(Layer.zeros(unit, units, (num_inputs,), num_outputs), rng)
     f = np.zeros((samples, num_outputs))
-    activation = {Linear: lambda z: z, Quadratic: np.square, ReLU: lambda z: max(z, 0.0), Cubed: lambda z: z**3}[type(unit)]
+    activation = {Linear: lambda z: z, Quadratic: np.square, ReLU: lambda z: max(z, 0.0), Cubed: lambda z: z**3}[
+        type(unit)
+    ]
     for n in range(samples):
         for i in range(units):
             f[n] += activation(network.u[i] @ data.x[n]) * network.v[i, 0]

@@ -134,7 +134,7 @@ def _print_json(value: Any) -> None:
 def _draw(record: Any, directory: Path) -> None:
     from .. import plots
 
-    plots.save(plots.run_figure(record), directory / "figure")
+    plots.save(plots.run_figure(record), directory / "figure", ("png",))
 
 
 def _check_writable(directory: Path) -> None:

@@ -2,6 +2,7 @@ r"""Units with proportional features act as one: rays where $\phi$ is homogeneou
 
 import numpy as np
 
+from ..units import Facts
 from ._base import LayerView, Reduced, fewest
 from .active import by_activity
 
@@ -14,6 +15,7 @@ def by_merging(view: LayerView, tau: float) -> Reduced | None:
 
     Features are compared by angle (average linkage). The units of a group become one: for degree 1 their mean direction,
     weighted by |u||v|, otherwise the one that contributes most; its output weights are fitted to the group's sum on the data.
+    Groups whose members cancel each other are then dropped.
     """
     from scipy.cluster.hierarchy import fcluster, linkage
 
@@ -35,7 +37,7 @@ def by_merging(view: LayerView, tau: float) -> Reduced | None:
             return left.u[:count], left.v[:count], view.phi[:, index[:count]]
         labels = fcluster(tree, count, "maxclust")
         groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-        u = np.stack([_together(left.u[g], left.v[g], view.lens.facts.degree) for g in groups])
+        u = np.stack([_together(left.u[g], left.v[g], view.lens.facts) for g in groups])
         phi = view.features_of(u)
         v = []
         for i, g in enumerate(groups):
@@ -46,14 +48,23 @@ def by_merging(view: LayerView, tau: float) -> Reduced | None:
     width = fewest(left.width, lambda n: view.change(*grouped(n)) <= tau)
     if width is None:
         return None
-    u, v, _ = grouped(width)
+    u, v, phi = grouped(width)
+    order = np.argsort(-np.linalg.norm(np.einsum("khf,hfo->kho", phi, v), axis=(0, 2)), kind="stable")
+
+    def left_of_groups(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return u[order[:count]], v[order[:count]], phi[:, order[:count]]
+
+    width = fewest(len(u), lambda n: view.change(*left_of_groups(n)) <= tau)
+    u, v, _ = left_of_groups(len(u) if width is None else width)
     return Reduced(u, v, "rays" if view.lens.facts.degree == 1 else "copies")
 
 
-def _together(u: np.ndarray, v: np.ndarray, degree: int | None) -> np.ndarray:
+def _together(u: np.ndarray, v: np.ndarray, facts: Facts) -> np.ndarray:
     """The input weights of one unit in place of a group, which is sorted by contribution."""
-    if degree != 1:
+    if facts.degree != 1:
         return u[0]
+    if facts.parity != "none":  # u and -u have proportional features: turned to one side, or their mean would vanish
+        u = np.where(u @ u[0] < 0, -1.0, 1.0)[:, None] * u
     norm_u, norm_v = np.linalg.norm(u, axis=1), np.linalg.norm(v.reshape(len(v), -1), axis=1)
     mean = np.sum(norm_v[:, None] * u, axis=0)
     length = np.linalg.norm(mean)

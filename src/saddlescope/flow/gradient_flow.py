@@ -4,6 +4,7 @@ From small weights an absolute tolerance that is not small against them decides 
 without a word), so atol follows each block's own initial size.
 """
 
+import copy
 import time
 from collections.abc import Callable
 
@@ -137,24 +138,27 @@ def gradient_flow(
         rest = max(REST_SPEED, REST_RTOL * rtol)
         ended, result = None, RESULTS.successful
         if float(np.linalg.norm(state.velocity)) == 0.0:
-            # an exact fixed point: it rests here for ever, whatever its Hessian
-            ended = "converged" if isinstance(until, str) else "time"
-        checkpoint: dict[str, np.ndarray] = {}
+            # an exact fixed point: it stays here for ever, and still only a minimum is an end
+            ended = "time"
+            if isinstance(until, str):
+                ended = "converged" if can_rest is None or can_rest(network) else "on_plateau"
         while ended is None:
             left = max_steps - int(state.accepted)
             before = float(state.t), int(state.accepted) + int(state.rejected)
             threshold = watch.threshold(rest) if isinstance(until, str) and can_rest is not None else 0.0
             try:
-                state, part = advance(field, state, controls(threshold, min(size, left)), order=order, steps=size)
+                following, part = advance(field, state, controls(threshold, min(size, left)), order=order, steps=size)
+                kept, seen = keeper.copy(), copy.copy(watch)
                 for j in range(part.states.shape[0] if keep_states else 0):
                     i = int(part.curve_index[j])
-                    keeper.add(length + i, part.loss[i], part.speed[i], part.states[j])
+                    kept.add(length + i, part.loss[i], part.speed[i], part.states[j])
                 if not keep_states and part.states.shape[0]:
-                    keeper.last = (length + int(part.curve_index[-1]), part.loss[-1], part.speed[-1], part.states[-1])
-                    keeper.slowest = keeper.last
-                curve.append(np.stack([part.t, part.loss, part.speed]))
-                length += part.t.shape[0]
-                watch.see(part.loss, part.speed, loss0)
+                    kept.last = (length + int(part.curve_index[-1]), part.loss[-1], part.speed[-1], part.states[-1])
+                    kept.slowest = kept.last
+                seen.see(part.loss, part.speed, loss0)
+                longer = [*curve, np.stack([part.t, part.loss, part.speed])]
+                # at once: wherever Ctrl-C strikes, state and bookkeeping are those of one moment
+                state, curve, length, keeper, watch = following, longer, length + part.t.shape[0], kept, seen
                 ended, result = _how_it_ended(
                     state, watch, t_stop, settled, stop, max_steps, threshold, can_rest, network, loss0
                 )
@@ -169,13 +173,9 @@ def gradient_flow(
                     )
             except KeyboardInterrupt:
                 ended = "interrupted"
-            if ended in (None, "interrupted", "max_steps"):
-                checkpoint = {k: np.asarray(v) for k, v in state._asdict().items()}
         all_of_it = np.concatenate(curve, axis=1)
-        if ended not in ("interrupted", "max_steps"):
-            checkpoint = {}  # there is nothing to go on with
-        elif checkpoint:
-            checkpoint |= {"curve": all_of_it, "watch": np.array(watch.pack())} | keeper.pack()
+        checkpoint = {k: np.asarray(v) for k, v in state._asdict().items()}
+        checkpoint |= {"curve": all_of_it, "watch": np.array(watch.pack())} | keeper.pack()
         index, states = keeper.states()
         cost = {
             "gradient_evaluations": int(state.evaluations),

@@ -1,5 +1,6 @@
 """What a run leaves behind: its curve, the states worth keeping, what it cost and how it ended."""
 
+import copy
 from dataclasses import dataclass, field
 
 import jax
@@ -21,7 +22,8 @@ class Trajectory:
         with the speed before and after.
     - `states` [snapshots, weights] and `state_index`: weights kept, and their positions on the curve; first and last always.
     - `template`: the network; `network(i)` is the one of snapshot i.
-    - `ended`: converged | time | steps | settled | diverged | nonfinite | max_steps | sliding_failed | interrupted.
+    - `ended`: converged | time | steps | settled | diverged | nonfinite | max_steps | on_plateau | sliding_failed |
+        interrupted.
     - `cost`: gradient_evaluations, hessian_evaluations, steps, rejected, kinks crossed (`events`), seconds.
     - `rtol`: of the error control; None for discrete methods.
     - `checkpoint`: what `resume` needs.
@@ -71,6 +73,12 @@ class Keeper:
         self.slowest: tuple[int, float, float, np.ndarray] | None = None
         self.marked: set[int] = set()
         self.last: tuple[int, float, float, np.ndarray] | None = None
+
+    def copy(self) -> "Keeper":
+        """Another that has kept the same, and goes its own way from here."""
+        other = copy.copy(self)
+        other.kept, other.marked = list(self.kept), set(self.marked)
+        return other
 
     def add(self, index: int, loss: float, speed: float, state: np.ndarray) -> None:
         item = (index, loss, speed, state.copy())

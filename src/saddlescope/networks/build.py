@@ -38,8 +38,6 @@ def fully_connected(
     made = neuron(activation)
     if isinstance(units, int):
         return Layer.zeros(made, units, x_shape, outputs, f"{activation}, fully connected")
-    if len(units) == 1:
-        return Layer.zeros(made, units[0], x_shape, outputs, f"{activation}, fully connected")
     return Deep.zeros(made, list(units), x_shape, outputs, f"{activation}, {len(units) + 1} layers")
 
 

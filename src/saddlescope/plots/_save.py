@@ -10,16 +10,24 @@ from matplotlib.figure import Figure
 from . import _style
 
 
-def save(figure: Figure, stem: str | os.PathLike[str]) -> tuple[Path, Path]:
+def save(
+    figure: Figure, stem: str | os.PathLike[str], formats: tuple[str, ...] = ("png", "pdf")
+) -> tuple[Path, ...]:
     """Writes `stem`.png (200 dots per inch) and `stem`.pdf, and returns their paths.
 
-    **Arguments:** `stem`, a path without its ending, in a directory that exists.
+    **Arguments:**
+
+    - `stem`: a path without its ending, in a directory that exists.
+    - `formats`: which of the two, in this order.
 
     **Raises:** `OSError` if a file cannot be written.
     """
-    png, pdf = Path(f"{os.fspath(stem)}.png"), Path(f"{os.fspath(stem)}.pdf")
-    look: dict[str, Any] = {"facecolor": "white", "edgecolor": "none"}
+    options: dict[str, dict[str, Any]] = {
+        "png": {"dpi": 200, "metadata": {"Software": "saddlescope"}},
+        "pdf": {"metadata": {"Creator": "saddlescope", "CreationDate": None}},
+    }
+    paths = tuple(Path(f"{os.fspath(stem)}.{name}") for name in formats)
     with _style.styled():
-        figure.savefig(png, format="png", dpi=200, metadata={"Software": "saddlescope"}, **look)
-        figure.savefig(pdf, format="pdf", metadata={"Creator": "saddlescope", "CreationDate": None}, **look)
-    return png, pdf
+        for name, path in zip(formats, paths, strict=True):
+            figure.savefig(path, format=name, facecolor="white", edgecolor="none", **options[name])
+    return paths

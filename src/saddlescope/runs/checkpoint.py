@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import xarray as xr
 
 from ..specs import as_tables
 from .files import load
@@ -11,6 +10,8 @@ from .prepare import Problem
 from .provenance import spec_of
 
 PREFIX = "checkpoint_"
+#: Ends of a gradient flow after which there is something to go on with.
+RESUMABLE = ("interrupted", "max_steps", "on_plateau")
 
 
 def checkpoint_variables(checkpoint: dict[str, np.ndarray]) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
@@ -43,7 +44,7 @@ def read_checkpoint(directory: Path, problem: Problem) -> dict[str, np.ndarray]:
     saved = {str(name)[len(PREFIX) :]: value.values for name, value in record.items() if str(name).startswith(PREFIX)}
     if not saved:
         raise ValueError(
-            f"The run in {directory} has nothing to go on with: it ended as {xr.Dataset(record).attrs['ended']!r}. Only "
+            f"The run in {directory} has nothing to go on with: it ended as {record.attrs['ended']!r}. Only "
             "interrupted gradient flows, and those that used up max_steps, can be resumed."
         )
     saved["failed"] = saved["failed"].astype(bool)

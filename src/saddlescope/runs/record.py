@@ -14,7 +14,7 @@ from ..networks import AbstractNetwork
 from ..series import PlateauConstants
 from ..specs import as_tables
 from ..stages import End, Stage
-from .checkpoint import checkpoint_variables
+from .checkpoint import RESUMABLE, checkpoint_variables
 from .prepare import Problem
 from .provenance import provenance
 
@@ -79,7 +79,8 @@ def make_record(
         stage_widths if deep else stage_widths[:, 0],
         {"units": "units", "tau": TAU},
     )
-    variables |= checkpoint_variables(trajectory.checkpoint)
+    if ended in RESUMABLE:
+        variables |= checkpoint_variables(trajectory.checkpoint)
     about = provenance(problem, trajectory.rtol, began) | {"plateau_constants": _constants(constants), "tau": TAU}
     summary = {
         "schema": SCHEMA,

@@ -14,7 +14,7 @@ from ..flow import Trajectory, gradient_descent, gradient_flow
 from ..results import RESULTS
 from ..series import PlateauConstants, crossing_time
 from ..specs import Spec, read_spec
-from ..stages import Run, Stage, find_stages
+from ..stages import End, Run, Stage, find_stages
 from .checkpoint import read_checkpoint
 from .prepare import Problem, prepare
 from .record import make_record
@@ -86,14 +86,18 @@ def run(
         problem.objective,
         trajectory.ended,
     )
-    stages, end = find_stages(seen, constants)
-    companion_cost = 0
-    if flow.method == "gradient_flow" and flow.estimate_error and trajectory.ended != "interrupted":
-        stages, companion_cost = _with_errors(stages, trajectory, problem, progress)
-    elif flow.method == "gradient_descent":
-        # its times are multiples of the learning rate; crossings are interpolated between two
-        stages = tuple(s.with_error(flow.learning_rate if s.t_end is not None else None) for s in stages)
-    ended = trajectory.ended
+    ended, companion_cost = trajectory.ended, 0
+    stages: tuple[Stage, ...] = ()
+    end = End(float(trajectory.loss[-1]), None, "none", None, None)
+    try:
+        stages, end = find_stages(seen, constants)
+        if flow.method == "gradient_descent":
+            # its times are multiples of the learning rate; crossings are interpolated between two
+            stages = tuple(s.with_error(flow.learning_rate if s.t_end is not None else None) for s in stages)
+        elif flow.estimate_error and ended != "interrupted":
+            stages, companion_cost = _with_errors(stages, trajectory, problem, progress)
+    except KeyboardInterrupt:
+        ended = "interrupted"  # the flow itself is kept, and going on from its end costs nothing
     if ended == "max_steps" and stages and stages[-1].censored:
         ended = "on_plateau"
     cost = dict(trajectory.cost)
@@ -124,6 +128,8 @@ def _with_errors(
         keep_states=False,
         throw=False,
     )
+    if companion.ended == "interrupted":
+        raise KeyboardInterrupt
     if companion.result not in (RESULTS.successful, RESULTS.max_steps):
         return stages, int(companion.cost["gradient_evaluations"])
 

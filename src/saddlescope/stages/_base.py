@@ -46,7 +46,7 @@ class End:
     """Where a run ended: the fixed point of its last state, or that state itself where there is none."""
 
     height: float
-    effective_width: Width
+    effective_width: Width | None
     kind: str
     index: int | None
     nullity: int | None

@@ -11,6 +11,7 @@ from typing import ClassVar, Literal, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 Dims = dict[str, int]
@@ -121,14 +122,14 @@ class AbstractNeuron(AbstractUnit):
 
 def outer_features(x: Float[Array, " inputs"]) -> Float[Array, " pairs"]:
     """$x_a x_b$ for $a \\le b$, in the order of `numpy.triu_indices`: the moments that quadratic units need."""
-    rows, columns = jnp.triu_indices(x.shape[0])
+    rows, columns = np.triu_indices(x.shape[0])  # NumPy's: known when compiling, not computed at every call
     return x[rows] * x[columns]
 
 
 def outer_weights(u: Float[Array, " inputs"]) -> Float[Array, " pairs"]:
     """$m(u)$ with $m(u) \\cdot$ `outer_features(x)` $= (u \\cdot x)^2$: off-diagonal products count twice."""
-    rows, columns = jnp.triu_indices(u.shape[0])
-    return jnp.where(rows == columns, 1.0, 2.0) * u[rows] * u[columns]
+    rows, columns = np.triu_indices(u.shape[0])
+    return np.where(rows == columns, 1.0, 2.0) * u[rows] * u[columns]
 
 
 def features(
