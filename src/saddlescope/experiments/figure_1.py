@@ -9,6 +9,10 @@ losses that its figure shows:
 - *ReLU, convolutional*: the same spectrum, modes read with opposite signs, so that no kernel can serve two;
 - *linear self-attention* (10 heads, separate key and query, rank 1): two white dimensions, 31 context tokens, population loss: 1, 0.544, 0.088;
 - *quadratic* (10): $y = |x|^2$ of two white Gaussian inputs, population loss: 1, 1/3, 0.
+
+Initial scales are 1e-6 where directions separate and 1e-3 where units do. There the claims hold for every seed; at 1e-2 the two fastest heads, or
+quadratic units, are close enough for one of ten seeds that the plateau between them is gone (measured, each), which is what theory says of a
+finite scale.
 """
 
 import math
@@ -54,7 +58,7 @@ PANELS = {
                 "singular_values": [math.sqrt(2.0), math.sqrt(0.5)],
                 "input_eigenvalues": [2.0, 0.5],
             },
-            1e-4,
+            1e-6,
         ),
         (1.0, 0.5, 0.0),
         "rank",
@@ -63,7 +67,7 @@ PANELS = {
         _spec(
             {"architecture": "fully_connected", "activation": "relu", "units": 50},
             {"kind": "orthogonal_relu"},
-            1e-4,
+            1e-6,
         ),
         (1.0, 0.5, 0.0),
         "rays",
@@ -72,7 +76,7 @@ PANELS = {
         _spec(
             {"architecture": "convolutional", "activation": "linear", "units": 50, "kernel_size": 2, "stride": 2},
             {"kind": "convolutional_teacher"},
-            1e-4,
+            1e-6,
         ),
         (1.0, 0.4, 0.0),
         "rank",
@@ -81,7 +85,7 @@ PANELS = {
         _spec(
             {"architecture": "convolutional", "activation": "relu", "units": 50, "kernel_size": 2, "stride": 2},
             {"kind": "convolutional_teacher", "opposite": True},
-            1e-4,
+            1e-6,
         ),
         (1.0, 0.4, 0.0),
         "rays",
@@ -90,7 +94,7 @@ PANELS = {
         _spec(
             {"architecture": "attention", "units": 10, "rank": 1, "input": "cubic"},
             {"kind": "in_context_regression", "eigenvalues": [0.5, 0.5], "context": 31},
-            1e-2,
+            1e-3,
         ),
         _attention_losses(0.5, 31),
         "active",
@@ -99,7 +103,7 @@ PANELS = {
         _spec(
             {"architecture": "fully_connected", "activation": "quadratic", "units": 10},
             {"kind": "quadratic_teacher", "matrix": [[1.0, 0.0], [0.0, 1.0]]},
-            1e-2,
+            1e-3,
         ),
         (1.0, 1.0 / 3.0, 0.0),
         "active",
