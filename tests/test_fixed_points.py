@@ -19,6 +19,10 @@ X = RNG.normal(size=(30, 3)) @ (np.eye(3) + 0.5 * RNG.normal(size=(3, 3)))
 Y = X @ RNG.normal(size=(3, 3)) + 0.4 * RNG.normal(size=(30, 3))
 
 
+# bounded targets for bounded units: linear ones would drive their weights to infinity
+WAVES = np.tanh(X @ RNG.normal(size=(3, 2))) @ RNG.normal(size=(2, 3)) + 0.1 * RNG.normal(size=(30, 3))
+
+
 def reduced_rank_heights():
     """L_k = 1/2 [tr Syy - sum of the k largest eigenvalues of Syx Sxx^-1 Sxy] (THEORY 1.5)."""
     xx, yx, yy = X.T @ X / 30, Y.T @ X / 30, Y.T @ Y / 30
@@ -62,21 +66,19 @@ def test_one_quadratic_unit_reaches_the_height_of_the_theory():
 
 @pytest.mark.parametrize("activation", ["linear", "quadratic", "tanh", "relu"])
 def test_what_is_called_a_fixed_point_does_not_move(activation):
-    successes = 0
+    successes, y = 0, WAVES if activation == "tanh" else Y
     for seed in range(8):
-        network, loss = small.neurons(activation, X, Y, units=2, scale=0.7, seed=seed)
+        network, loss = small.neurons(activation, X, y, units=2, scale=0.7, seed=seed)
         found = polish(network, loss, throw=False)
-        gradient = gradient_by_hand(activation, found.network, X, Y)
         with jax.enable_x64(True):
-            residual = np.asarray(loss.residual(found.network))
-        size = np.linalg.norm(residual) * max(1.0, np.abs(weights_of(found.network)).max()) * np.linalg.norm(X) / 30**0.5
-        still = np.linalg.norm(gradient) < 1e-8 * size
-        assert still == (found.result is RESULTS.successful) or found.result is RESULTS.not_stationary
-        successes += found.result is RESULTS.successful
-        with jax.enable_x64(True):
+            residual = float(jnp.linalg.norm(loss.residual(jax.tree.map(jnp.asarray, found.network))))
             before = float(loss.loss(jax.tree.map(jnp.asarray, network)))
         assert found.loss <= before
-    assert successes >= (0 if activation == "relu" else 4)
+        if found.result is RESULTS.successful:
+            successes += 1
+            size = residual * max(1.0, np.abs(weights_of(found.network)).max()) * np.linalg.norm(X) / 30**0.5
+            assert np.linalg.norm(gradient_by_hand(activation, found.network, X, y)) < 1e-8 * size
+    assert successes >= {"relu": 3, "tanh": 3}.get(activation, 6)  # descent of the others gets there from nearly everywhere
 
 
 def test_a_search_cut_short_is_a_near_miss_and_says_so(monkeypatch):
@@ -269,7 +271,7 @@ def test_no_network_rests_at_the_minimum_of_a_narrower_one(name, scale):
     assert not certify(network, loss).rests
 
 
-@pytest.mark.parametrize("name", ["linear", "quadratic", "tanh", "linear convolution", "attention"])
+@pytest.mark.parametrize("name", ["linear", "quadratic", "linear convolution", "attention"])
 def test_networks_rest_at_their_minima(name):
     network, loss = made(name, 5, scale=0.4, seed=2)
     found = polish(network, loss)
@@ -277,16 +279,22 @@ def test_networks_rest_at_their_minima(name):
     assert certificate.rests, certificate
     # noise on the targets leaves a residual: the minimum is then told by curvature, not by a zero
     architecture, (x, y), options = ARCHITECTURES[name]
-    if architecture == "attention" or "convolution" in name:
-        return_noise = 0.05 * RNG.normal(size=(3 * len(x), 1))
-        x, y = np.tile(x, (3,) + (1,) * (x.ndim - 1)), np.tile(y, (3, 1)) + return_noise
-    else:
-        x, y = np.tile(x, (3, 1)), np.tile(y, (3, 1)) + 0.05 * RNG.normal(size=(3 * len(y), y.shape[1]))
-    network, loss = small.problem(architecture, x, y, units=5, scale=0.4, seed=2, **options)
+    x, y = np.tile(x, (3,) + (1,) * (x.ndim - 1)), np.tile(y, (3, 1))
+    noisy = y + 0.05 * RNG.normal(size=y.shape)
+    network, loss = small.problem(architecture, x, noisy, units=5, scale=0.4, seed=2, **options)
     found = polish(network, loss)
     certificate = certify(found.network, loss)
     assert found.loss > 1e-5
     assert certificate.rests, certificate
+
+
+def test_tanh_networks_rest_at_a_minimum_and_not_beside_it():
+    network, loss = small.neurons("tanh", X, WAVES, units=2, scale=0.7, seed=1)
+    found = polish(network, loss)
+    assert certify(found.network, loss).rests
+    lowest = np.linalg.eigvalsh(hessian(network, loss))[0]
+    assert lowest < -1e-3
+    assert not certify(network, loss).rests
 
 
 def test_relu_networks_rest_where_every_sample_is_fitted_and_where_all_units_are_dead():

@@ -19,13 +19,16 @@ OURS: dict[str, ModuleType] = {}
 def reproduce(names: Sequence[str], out: Path, quick: bool, progress: Progress) -> list[dict[str, Any]]:
     """Runs the named experiments (all of the paper's where none is named), writes report.html and claims.json into `out`.
 
-    Returns the claims as they stand in claims.json.
+    Pictures and tables (`NAME.txt`) stand beside them. Returns the claims as they stand in claims.json.
     """
     chosen: dict[str, ModuleType] = {}
     for name in names or EXPERIMENTS:
         chosen |= OURS if name == "ours" else {name: (EXPERIMENTS | OURS)[name]}
     out.mkdir(parents=True, exist_ok=True)
     outcomes = {name: (module.TITLE, module.reproduce(out, quick, progress)) for name, module in chosen.items()}
+    for name, (_, outcome) in outcomes.items():
+        if outcome.table:
+            (out / f"{name}.txt").write_text(outcome.table + "\n", encoding="utf-8")
     return write(outcomes, out, quick)
 
 

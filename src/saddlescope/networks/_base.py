@@ -93,8 +93,8 @@ class AbstractLens(eqx.Module):
         """phi of every unit of this layer for one input of the whole network (or its psi, where `lifted`)."""
 
     @abc.abstractmethod
-    def rows(self, x: Float[Array, "..."], lifted: bool) -> Float[Array, "features psi"] | None:
-        """psi of this layer's units, or None where they have none."""
+    def rows(self, x: Float[Array, "..."], lifted: bool) -> Float[Array, "features psi"]:
+        """psi of this layer's units. Raises `NotImplementedError` where they have none."""
 
     @property
     def facts(self) -> Facts:

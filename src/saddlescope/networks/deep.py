@@ -115,5 +115,5 @@ class DeepLens(AbstractLens):
     def features(self, x: Float[Array, " inputs"], lifted: bool) -> Float[Array, "units 1"]:
         return self.network.hidden(x, self.layer + 1)[:, None]
 
-    def rows(self, x: Float[Array, " inputs"], lifted: bool) -> Float[Array, "1 psi"] | None:
-        return self.network.hidden(x, self.layer)[None] if self.unit.linear else None
+    def rows(self, x: Float[Array, " inputs"], lifted: bool) -> Float[Array, "1 psi"]:
+        return self.network.neuron.psi(self.network.hidden(x, self.layer))

@@ -119,9 +119,7 @@ class LayerLens(AbstractLens):
         psi = x.reshape(self.network.v.shape[1], -1)
         return jax.vmap(self.unit.lift)(self.network.u) @ psi.T
 
-    def rows(self, x: Float[Array, "..."], lifted: bool) -> Float[Array, "features psi"] | None:
-        if self.unit.psi_name is None:
-            return None
+    def rows(self, x: Float[Array, "..."], lifted: bool) -> Float[Array, "features psi"]:
         return x.reshape(self.network.v.shape[1], -1) if lifted else self.unit.psi(x)
 
 

@@ -10,9 +10,7 @@ from matplotlib.figure import Figure
 from . import _style
 
 
-def save(
-    figure: Figure, stem: str | os.PathLike[str], formats: tuple[str, ...] = ("png", "pdf")
-) -> tuple[Path, ...]:
+def save(figure: Figure, stem: str | os.PathLike[str], formats: tuple[str, ...] = ("png", "pdf")) -> tuple[Path, ...]:
     """Writes `stem`.png (200 dots per inch) and `stem`.pdf, and returns their paths.
 
     **Arguments:**

@@ -4,6 +4,7 @@ import datetime
 import json
 import platform
 import subprocess
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,7 @@ from .prepare import Problem
 
 def provenance(problem: Problem, rtol: float | None, began: datetime.datetime) -> dict[str, Any]:
     """Version, commit, seeds, number type, tolerances, device and time of a run."""
-    import equinox
     import jax
-    import jaxlib
-    import numpy
-    import scipy
 
     from .. import __version__
 
@@ -37,13 +34,7 @@ def provenance(problem: Problem, rtol: float | None, began: datetime.datetime) -
         "device": f"{device.platform}: {device.device_kind}",
         "time": began.isoformat(timespec="seconds"),
         "python": platform.python_version(),
-        "libraries": {
-            "jax": jax.__version__,
-            "jaxlib": jaxlib.__version__,
-            "equinox": equinox.__version__,
-            "numpy": numpy.__version__,
-            "scipy": scipy.__version__,
-        },
+        "libraries": {name: metadata.version(name) for name in ("jax", "jaxlib", "equinox", "numpy", "scipy")},
     }
 
 

@@ -13,7 +13,7 @@ from ..fixed_points import certify
 from ..flow import Trajectory, gradient_descent, gradient_flow
 from ..results import RESULTS
 from ..series import PlateauConstants, crossing_time
-from ..specs import Spec, read_spec
+from ..specs import GradientDescentSpec, GradientFlowSpec, Spec, read_spec
 from ..stages import End, Run, Stage, find_stages
 from .checkpoint import read_checkpoint
 from .prepare import Problem, prepare
@@ -42,6 +42,11 @@ def run(
     """
     began = datetime.datetime.now(datetime.UTC)
     problem = prepare(read_spec(spec))
+    flow = problem.spec.flow
+    if resume is not None and not isinstance(flow, GradientFlowSpec):
+        raise ValueError(
+            "resume needs a gradient flow: gradient descent starts again from its first step. Leave it out."
+        )
     saved = None if resume is None else read_checkpoint(Path(resume), problem)
     products = [0]
 
@@ -50,8 +55,7 @@ def run(
         products[0] += certificate.products
         return certificate.rests
 
-    flow = problem.spec.flow
-    if flow.method == "gradient_flow":
+    if isinstance(flow, GradientFlowSpec):
         trajectory = gradient_flow(
             problem.network,
             problem.objective,
@@ -91,11 +95,11 @@ def run(
     end = End(float(trajectory.loss[-1]), None, "none", None, None)
     try:
         stages, end = find_stages(seen, constants)
-        if flow.method == "gradient_descent":
+        if isinstance(flow, GradientDescentSpec):
             # its times are multiples of the learning rate; crossings are interpolated between two
             stages = tuple(s.with_error(flow.learning_rate if s.t_end is not None else None) for s in stages)
         elif flow.estimate_error and ended != "interrupted":
-            stages, companion_cost = _with_errors(stages, trajectory, problem, progress)
+            stages, companion_cost = _with_errors(stages, trajectory, problem, flow.order, progress)
     except KeyboardInterrupt:
         ended = "interrupted"  # the flow itself is kept, and going on from its end costs nothing
     if ended == "max_steps" and stages and stages[-1].censored:
@@ -108,7 +112,7 @@ def run(
 
 
 def _with_errors(
-    stages: tuple[Stage, ...], trajectory: Trajectory, problem: Problem, progress: Progress | None
+    stages: tuple[Stage, ...], trajectory: Trajectory, problem: Problem, order: int, progress: Progress | None
 ) -> tuple[tuple[Stage, ...], int]:
     """Twice the difference of each stage end from a companion at 10 x rtol, which stops after the last of them."""
     levels = [s.level for s in stages if s.level is not None]
@@ -122,7 +126,7 @@ def _with_errors(
         problem.objective,
         until=2.0 * last,
         rtol=10 * trajectory.rtol,
-        order=problem.spec.flow.order,
+        order=order,
         max_steps=2 * int(trajectory.cost["steps"]) + 1000,
         loss_stop=min(levels) - 1e-6 * abs(float(trajectory.loss[0])),
         keep_states=False,
