@@ -56,7 +56,9 @@ def test_one_quadratic_unit_reaches_the_height_of_the_theory():
     x = np.array([[a, b] for a in nodes for b in nodes])
     weight = np.outer(weights, weights).ravel()
     strengths = np.array([2.0, 0.9])
-    network, loss = small.neurons("quadratic", x, x**2 @ strengths[:, None], {"u": [[0.8, 0.3]], "v": [[0.5]]}, weight=weight)
+    network, loss = small.neurons(
+        "quadratic", x, x**2 @ strengths[:, None], {"u": [[0.8, 0.3]], "v": [[0.5]]}, weight=weight
+    )
     found = polish(network, loss)
     assert found.loss == pytest.approx(4 / 3 * 0.9**2, rel=1e-12)
     u, v = (a[0] for a in small.arrays(found.network).values())
@@ -78,7 +80,9 @@ def test_what_is_called_a_fixed_point_does_not_move(activation):
             successes += 1
             size = residual * max(1.0, np.abs(weights_of(found.network)).max()) * np.linalg.norm(X) / 30**0.5
             assert np.linalg.norm(gradient_by_hand(activation, found.network, X, y)) < 1e-8 * size
-    assert successes >= {"relu": 3, "tanh": 3}.get(activation, 6)  # descent of the others gets there from nearly everywhere
+    assert successes >= {"relu": 3, "tanh": 3}.get(
+        activation, 6
+    )  # descent of the others gets there from nearly everywhere
 
 
 def test_a_search_cut_short_is_a_near_miss_and_says_so(monkeypatch):
@@ -148,7 +152,9 @@ def test_lanczos_finds_the_ends_of_the_dense_spectrum(monkeypatch):
             assert short[2] == 4
 
 
-@pytest.mark.parametrize(("width", "learned"), [(3, ()), (3, (0,)), (4, (1,)), (3, (0, 1)), (3, (0, 1, 2)), (5, (0, 2))])
+@pytest.mark.parametrize(
+    ("width", "learned"), [(3, ()), (3, (0,)), (4, (1,)), (3, (0, 1)), (3, (0, 1, 2)), (5, (0, 2))]
+)
 def test_the_index_of_a_linear_saddle_is_the_formulas(width, learned):
     # (H - r) #{j not learned} + #{(k learned, j not): s_j^2/lam_j > s_k^2/lam_k} (THEORY 6.3), in any gauge
     s, lam = np.array([1.5, 1.0, 0.6]), np.array([2.0, 0.5, 1.0])
@@ -179,7 +185,7 @@ def error_of(network, x, y):
 def test_a_linear_unit_inserted_sees_the_largest_singular_value(compress):
     network, loss = small.neurons("linear", X, Y, units=2, scale=0.4, compress=compress)
     residual = error_of(network, X, Y).T @ X / 30
-    left, values, right = np.linalg.svd(residual)
+    _left, values, right = np.linalg.svd(residual)
     size = np.sqrt(np.mean(np.sum(Y**2, axis=1)) * np.mean((X @ right[0]) ** 2))
     found, u = insertion(network, loss)
     np.testing.assert_allclose(np.abs(u @ right[0]), 1.0, atol=1e-6)
@@ -217,7 +223,10 @@ def test_nothing_is_seen_at_a_global_optimum(activation):
 
 MODES = small.modes((1.0, 0.5), (1.0, 1.0))
 AXES = np.diag([1.5, 1.0]), np.sqrt(2) * np.array([[1.0], [-1.0]])
-PATCHES = np.diag(2.0 * np.sqrt([2.0, 0.5, 2.0, 0.5])), np.array([[2.1908902300206643], [0.0], [0.0], [1.7888543819998317]])
+PATCHES = (
+    np.diag(2.0 * np.sqrt([2.0, 0.5, 2.0, 0.5])),
+    np.array([[2.1908902300206643], [0.0], [0.0], [1.7888543819998317]]),
+)
 SQUARES = X, X**2 @ np.array([[3.0], [1.0], [0.5]])
 CUBIC = np.random.default_rng(4).normal(size=(60, 2, 2))
 CUBIC = CUBIC, np.einsum("na,ab,nb->n", CUBIC[:, 0], np.diag([1.0, 0.6]), CUBIC[:, 1])[:, None]
@@ -303,7 +312,10 @@ def test_relu_networks_rest_where_every_sample_is_fitted_and_where_all_units_are
     assert certify(network, loss).rests
     dead = {"u": -np.ones((2, 2)), "v": np.ones((2, 1))}
     assert certify(network.with_arrays({k: np.asarray(a) for k, a in dead.items()}), loss).rests
-    one_alive = {"u": [[1.0, -0.2], [-0.1, -1.2]], "v": [[np.sqrt(2) / 1.5], [1.0]]}  # nobody left for the second sample
+    one_alive = {
+        "u": [[1.0, -0.2], [-0.1, -1.2]],
+        "v": [[np.sqrt(2) / 1.5], [1.0]],
+    }  # nobody left for the second sample
     assert certify(network.with_arrays({k: np.array(a) for k, a in one_alive.items()}), loss).rests
     waiting = {"u": [[1.0, -0.2], [-1e-6, 1e-6]], "v": [[np.sqrt(2) / 1.5], [-1e-6]]}  # one unit that can learn it
     assert not certify(network.with_arrays({k: np.array(a) for k, a in waiting.items()}), loss).rests

@@ -205,7 +205,7 @@ def test_permuted_units_move_alike(smooth):
 
 
 def test_rotated_inputs_rotate_the_input_weights(smooth):
-    network, loss, run = smooth
+    network, _loss, run = smooth
     turn = np.linalg.qr(RNG.normal(size=(3, 3)))[0]
     start = small.arrays(network)
     other, turned_loss = small.neurons(
@@ -217,7 +217,7 @@ def test_rotated_inputs_rotate_the_input_weights(smooth):
 
 
 def test_rotated_outputs_rotate_the_output_weights(smooth):
-    network, loss, run = smooth
+    network, _loss, run = smooth
     turn = np.linalg.qr(RNG.normal(size=(2, 2)))[0]
     start = small.arrays(network)
     other, turned_loss = small.neurons(
@@ -250,7 +250,9 @@ def test_a_saddle_passed_is_passed_the_same_by_both_methods(linear):
     network, loss, run = linear
     fifth = follow(network, loss, run.t[-1], order=5, rtol=1e-10)
     for level in (0.9, 0.6):
-        times = [crossing_time(r.t, r.loss, r.speed, level * r.loss[0] + (1 - level) * r.loss[-1]) for r in (run, fifth)]
+        times = [
+            crossing_time(r.t, r.loss, r.speed, level * r.loss[0] + (1 - level) * r.loss[-1]) for r in (run, fifth)
+        ]
         assert times[0] == pytest.approx(times[1], rel=1e-6)
 
 
@@ -378,7 +380,9 @@ def test_where_a_network_is_not_defined_the_run_ends_with_what_was_finite():
 def test_a_slide_that_cannot_be_followed_is_said(monkeypatch):
     # what happens to layers with too many kinks for exact sliding, and to deep ReLU networks
     monkeypatch.setattr("saddlescope.flow.field.LARGEST_PATTERN", 0)
-    monkeypatch.setattr(flow_module, "SLIDING_ADVANCE", 1e-3)  # sooner: at rtol 1e-8 it creeps, at 1e-8 of t a segment it stands
+    monkeypatch.setattr(
+        flow_module, "SLIDING_ADVANCE", 1e-3
+    )  # sooner: at rtol 1e-8 it creeps, at 1e-8 of t a segment it stands
     rng = np.random.default_rng(11)
     x, y = rng.normal(size=(5, 2)), 1.5 * rng.normal(size=(5, 1))
     network, loss = small.neurons("relu", x, y, data.neurons(11, 1e-2, 6, 2, 1))
@@ -539,9 +543,7 @@ def test_a_run_may_be_interrupted_twice(long_run):
     checkpoint = None
     for _ in range(2):
         stop = Interrupt(lambda *_: None, 2)
-        part = gradient_flow(
-            network, loss, can_rest=small.rests_on(loss), progress=stop, resume=checkpoint, **options
-        )
+        part = gradient_flow(network, loss, can_rest=small.rests_on(loss), progress=stop, resume=checkpoint, **options)
         assert part.ended == "interrupted"
         checkpoint = part.checkpoint
     same(gradient_flow(network, loss, can_rest=small.rests_on(loss), resume=checkpoint, **options), whole)

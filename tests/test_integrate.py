@@ -4,6 +4,7 @@ Two factors of one number, $L = \tfrac12 (s - uv)^2$ with $u = v = w$, are the s
 $w^2 = s / (1 + (s/w_0^2 - 1) e^{-2st})$.
 """
 
+import itertools
 import math
 
 import jax
@@ -183,7 +184,7 @@ def test_the_stop_time_is_hit_exactly(t_stop):
 
 def test_stops_are_the_first_steps_at_or_below():
     options = {"rtol": 1e-8, "scale": 0.01}
-    _, whole, states = follow(one_pair(), [0.01, 0.01], t_stop=30.0, **options)
+    _, _whole, states = follow(one_pair(), [0.01, 0.01], t_stop=30.0, **options)
     speeds = [np.hypot(*((1 - u * v) * np.array([u, v]))) for u, v in states]
     losses = [0.5 * (1 - u * v) ** 2 for u, v in states]
     state, curve, _ = follow(one_pair(), [0.01, 0.01], loss_stop=0.1, **options)
@@ -273,7 +274,7 @@ def test_the_curve_is_as_dense_as_it_bends(order, rtol):
     options = {"rtol": rtol, "scale": 1e-5, "t_stop": 60.0, "loss_scale": loss0}
     _, curve, states = follow(field, np.concatenate([starts, starts]), order, **options)
     t, loss, speed = curve
-    fine = np.unique(np.concatenate([np.linspace(a, b, 9) for a, b in zip(t[:-1], t[1:], strict=True)]))
+    fine = np.unique(np.concatenate([np.linspace(a, b, 9) for a, b in itertools.pairwise(t)]))
     true = sum(exact(fine, s, w)[1] for s, w in zip(strengths, starts, strict=True))
     assert np.abs(np.interp(fine, t, loss) - true).max() < 1e-4 * loss0
     assert np.abs(CubicHermiteSpline(t, loss, -(speed**2))(fine) - true).max() < 1e-6 * loss0
@@ -370,7 +371,8 @@ def test_without_guards_the_same_motion_costs_more_and_is_less_exact():
     level = np.array([0.5])
     guarded, _, right = follow(TwoRegimes(level), np.ones(1), rtol=1e-9, t_stop=1.5)
     blunt, _, wrong = follow(Blunt(level), np.ones(1), rtol=1e-9, t_stop=1.5)
-    assert int(blunt.evaluations) > 2 * int(guarded.evaluations)
+    assert int(blunt.rejected) > 5 * max(int(guarded.rejected), 1)
+    assert int(blunt.evaluations) > 1.5 * int(guarded.evaluations)
     true = 0.5 * math.exp(-9 * (1.5 - math.log(2)))
     assert abs(right[-1][0] - true) < abs(wrong[-1][0] - true)
 

@@ -74,7 +74,7 @@ def drop_times(init, early=3.0):
         overlap = 0.0
         for u, v in zip(init["u"], sign * init["v"][:, 0], strict=True):
 
-            def alone(_, w):
+            def alone(_, w, sign=sign):
                 active = AXES[0] @ w[:2] > 0
                 both = sign * (AXES[1][:, 0] * active) @ AXES[0] / 2
                 return np.append(w[2] * both, both @ w[:2])
@@ -96,7 +96,9 @@ def test_random_units_on_orthogonal_inputs_drop_when_theory_says():
     found = [crossing_time(run.t, run.loss, run.speed, level) for level in (0.75, 0.25)]
     assert found[0] == pytest.approx(expected[0], rel=3e-3)
     assert found[1] == pytest.approx(expected[1], rel=1e-5)
-    assert found[1] != pytest.approx(expected[1] + np.log(1.01), rel=1e-4)  # one percent of the strength at the start would show
+    assert found[1] != pytest.approx(
+        expected[1] + np.log(1.01), rel=1e-4
+    )  # one percent of the strength at the start would show
 
 
 def test_units_that_start_on_a_kink_use_the_slope_zero():
@@ -156,7 +158,9 @@ def moments(network, loss, until=40.0):
         state, found = start(field, y, asked), []
         while float(state.t) < until:
             state, _ = advance(field, state, asked)
-            found.append([np.asarray(a) for a in (state.y, state.velocity, state.mode, guards(field, state.y, state.mode))])
+            found.append(
+                [np.asarray(a) for a in (state.y, state.velocity, state.mode, guards(field, state.y, state.mode))]
+            )
     return found
 
 
@@ -188,7 +192,10 @@ def test_energy_is_kept_while_sliding(sliding):
 
 def test_what_each_relu_unit_conserves_is_kept_across_kinks_and_along_them(sliding):
     _, _, run = sliding
-    of = [(w["u"] ** 2).sum(axis=1) - (w["v"] ** 2).sum(axis=1) for w in map(small.arrays, map(run.network, range(len(run.states))))]
+    of = [
+        (w["u"] ** 2).sum(axis=1) - (w["v"] ** 2).sum(axis=1)
+        for w in map(small.arrays, map(run.network, range(len(run.states))))
+    ]
     assert max(np.abs(q - of[0]).max() for q in of) < 1e-6
 
 

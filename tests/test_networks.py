@@ -214,9 +214,7 @@ def test_a_lens_shows_what_its_units_put_out(case, layer, x64):
     np.testing.assert_allclose(after, outputs(network, x), **ROUNDING)
 
 
-WITH_ROWS = [
-    p for p in lenses() if p.values[0].zeros().lenses()[p.values[1]].unit.psi_name and p.values[0].zeros().psi_name
-]
+WITH_ROWS = [p for p in lenses() if p.values[0].zeros().lenses()[p.values[1]].unit.psi_name]
 
 
 @pytest.mark.parametrize(("case", "layer"), WITH_ROWS)
@@ -225,21 +223,22 @@ def test_rows_of_a_lens_times_lift_are_its_features_from_inputs_and_from_psi(cas
     lens = network.lenses()[layer]
 
     def of(x):
-        psi = network.psi(x)
-        return [lens.rows(x, False), lens.rows(psi, True)], [lens.features(x, False), lens.features(psi, True)]
+        # a deep network may have units with a psi and none itself
+        given = [(x, False)] + ([(network.psi(x), True)] if network.psi_name else [])
+        return [lens.rows(*one) for one in given], [lens.features(*one) for one in given]
 
     rows, phi = jax.jit(jax.vmap(of))(inputs(case.x_shape))
     lift = jax.jit(jax.vmap(lens.unit.lift))(lens.get()[0])
-    for i in range(2):
+    for i in range(len(rows)):
         np.testing.assert_allclose(np.einsum("nfp,hp->nhf", rows[i], lift), phi[0], **ROUNDING)
         np.testing.assert_allclose(phi[i], phi[0], **ROUNDING)
 
 
-def test_layers_without_psi_have_no_rows():
-    for case in NETWORKS:
-        for lens in case.zeros().lenses():
-            if case.zeros().psi_name is None:
-                assert lens.rows(inputs(case.x_shape)[0], False) is None
+def test_units_without_psi_have_no_rows(x64):
+    for case in (NETWORKS[1], DEEP[-1]):
+        for lens in case.random().lenses():
+            with pytest.raises(NotImplementedError, match="declares no psi"):
+                lens.rows(inputs(case.x_shape)[0], False)
 
 
 # ----------------------------------------------------------------------------------------------------------------- build
@@ -253,8 +252,7 @@ def test_build_gives_the_architectures_of_a_spec_with_zero_weights():
     assert [a.shape for a in deep.arrays().values()] == [(5, 4), (3, 5), (2, 3)]
     assert deep.title == "tanh, 3 layers, hidden layers 5-3"
     one = build("fully_connected", (4,), 2, {"activation": "tanh", "units": [1]})
-    assert list(one.arrays()) == ["u", "v"]
-    assert one.title == "tanh, fully connected, 1 unit"
+    assert {name: a.shape for name, a in one.arrays().items()} == {"W1": (1, 4), "W2": (2, 1)}  # a list is deep
     side_by_side = build("convolutional", (6,), 1, {"activation": "linear", "units": 2, "kernel_size": 3})
     assert side_by_side.unit == Kernel(neuron("linear"), 3, 3)
     overlap = build("convolutional", (6,), 1, {"activation": "linear", "units": 2, "kernel_size": 3, "stride": 1})

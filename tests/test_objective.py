@@ -128,7 +128,12 @@ def test_compression_keeps_what_else_is_a_second_moment(case, rng, x64):
     @eqx.filter_jit
     def of(objective):
         lens, f = network.lenses()[0], objective.outputs(network)
-        moments = objective.mean_square(f), objective.scale_of(f), objective.correlation(lens, u)
+        moments = (
+            objective.mean_square(f),
+            objective.scale_of(f),
+            objective.scale_of(0 * f),
+            objective.correlation(lens, u),
+        )
         residual = 0.5 * (objective.residual(network) ** 2).sum() + objective.irreducible
         features = objective.features(lens)
         gram = (objective.weight[:, None, None] * features).reshape(len(f), -1).T @ features.reshape(len(f), -1)
@@ -137,11 +142,12 @@ def test_compression_keeps_what_else_is_a_second_moment(case, rng, x64):
     found = [[np.asarray(a) for a in of(build(data, network, compress=compress))] for compress in (True, False)]
     for a, b in zip(*found, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-12 * np.abs(b).max())
-    mean_square, scale, correlation, residual, loss, _ = found[1]
+    mean_square, scale, target, correlation, residual, loss, _ = found[1]
     f = outputs(network, data.x)
     assert residual == pytest.approx(loss, rel=1e-12)
     assert mean_square == pytest.approx(data.weight @ (f**2).sum(1), rel=1e-12)
     assert scale == pytest.approx(np.sqrt(max(mean_square, data.weight @ (data.y**2).sum(1))), rel=1e-12)
+    assert target == pytest.approx(np.sqrt(data.weight @ (data.y**2).sum(1)), rel=1e-12)
     phi = np.array([case.unit.slow(x=x, **case.unit.named(u)) for x in data.x])
     np.testing.assert_allclose(
         correlation, np.einsum("n,nf,no->fo", data.weight, phi, data.y - f), rtol=1e-9, atol=1e-9

@@ -25,26 +25,27 @@ PATCHES = {
 # lam / (1 + (1 + tr / lam) / N) of each of two directions with lam = 1/2, N = 31 (THEORY 3.2), halved as our loss is
 HEAD = 0.5 * 0.5 / (1 + 3 / 31)
 
+# scales at which the second plateau of every one of ten seeds shows by more than the marginal 0.3 decades
 # name: network, task, scale, heights with the last one the end's, kinds
 FIGURE_1 = {
     "linear": (
         {"architecture": "fully_connected", "activation": "linear", "units": 50},
         {"kind": "linear_teacher", "singular_values": [ROOT, 1 / ROOT], "input_eigenvalues": [2.0, 0.5]},
-        1e-3,
+        1e-4,
         (1.0, 0.5, 0.0),
         "rank",
     ),
     "relu": (
         {"architecture": "fully_connected", "activation": "relu", "units": 50},
         {"kind": "orthogonal_relu", "norms": [1.5, 1.0], "targets": [ROOT, -ROOT]},
-        1e-3,
+        1e-5,
         (1.0, 0.5, 0.0),
         "rays",
     ),
     "quadratic": (
         {"architecture": "fully_connected", "activation": "quadratic", "units": 10},
         {"kind": "quadratic_teacher", "matrix": [[1.0, 0.0], [0.0, 1.0]]},
-        1e-2,
+        1e-3,
         (4.0, 4 / 3, 0.0),
         "active",
     ),
@@ -53,7 +54,7 @@ FIGURE_1 = {
     "attention": (
         {"architecture": "attention", "units": 10, "rank": 1, "input": "cubic"},
         {"kind": "in_context_regression", "eigenvalues": [0.5, 0.5], "context": 31, "samples": "population"},
-        1e-2,
+        1e-3,
         (0.5, 0.5 - HEAD, 0.5 - 2 * HEAD),
         "active",
     ),
@@ -86,11 +87,13 @@ def test_six_networks_rest_twice_at_the_heights_of_the_theory(name, seed):
     assert found["end"]["height"] == pytest.approx(heights[-1], abs=1e-6 * heights[0])
     assert [s["height_source"] for s in stages] == ["fixed_point", "fixed_point"]
     assert [s["effective_width"] for s in stages] == [0, 1]
-    assert found["end"]["effective_width"] == 2
+    # a kernel that both modes activate, whichever it learned first, learns both: a ray between the two axes, as no sign of v
+    # keeps them apart; gaussian weights have a few
+    assert found["end"]["effective_width"] in ((2, 3, 4, 5) if name == "relu convolution" else (2,))
     assert [s["kind"] for s in stages] == ["origin", kind]
     assert found["end"]["kind"] == kind
     assert not any(s["censored"] for s in stages)
-    assert all(s["persistence"] >= 0.1 for s in stages)
+    assert all(s["persistence"] > 0.3 for s in stages)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

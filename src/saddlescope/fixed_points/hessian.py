@@ -13,6 +13,8 @@ from ..objective import Objective
 DENSE = 600
 #: Steps of Lanczos beyond; the lowest eigenvalue of relative size 1e-4 is found well before.
 LANCZOS_STEPS = 200
+#: Its basis takes at most this much memory: very large networks get fewer steps, and a coarser answer.
+LANCZOS_BYTES = 256 * 2**20
 
 
 def hessian(network: AbstractNetwork, objective: Objective) -> np.ndarray:
@@ -36,18 +38,20 @@ def extreme_eigenvalues(network: AbstractNetwork, objective: Objective) -> tuple
             values = np.linalg.eigvalsh(hessian(network, objective))
             return float(values[0]), float(values[-1]), n
         start = np.random.Generator(np.random.PCG64(0)).standard_normal(n)
-        basis, diagonal, side = [start / np.linalg.norm(start)], [], []
-        for _ in range(min(LANCZOS_STEPS, n)):
-            w = np.array(_product(network, objective, jnp.asarray(basis[-1])))
-            diagonal.append(float(basis[-1] @ w))
-            frame = np.stack(basis)
+        steps = min(LANCZOS_STEPS, n, max(LANCZOS_BYTES // (8 * n), 20))
+        basis, diagonal, side = np.zeros((steps + 1, n)), [], []
+        basis[0] = start / np.linalg.norm(start)
+        for i in range(steps):
+            w = np.array(_product(network, objective, jnp.asarray(basis[i])))
+            diagonal.append(float(basis[i] @ w))
+            frame = basis[: i + 1]
             for _ in range(2):  # twice is enough (Parlett)
                 w -= frame.T @ (frame @ w)
             size = float(np.linalg.norm(w))
             if size < 1e-12 * max(abs(d) for d in diagonal):
                 break
             side.append(size)
-            basis.append(w / size)
+            basis[i + 1] = w / size
         k = len(diagonal)
         ritz = np.linalg.eigvalsh(np.diag(diagonal) + np.diag(side[: k - 1], 1) + np.diag(side[: k - 1], -1))
         return float(ritz[0]), float(ritz[-1]), k

@@ -21,6 +21,8 @@ from .sampling import MAX_SAMPLES, SPEED_DECADES, Curve, Ends, extra_stages, fir
 
 #: Steps that change the loss by less than this part of the loss at t = 0 satisfy both promises without a look inside.
 QUIET = 1e-7
+#: From this many weights on, combining stages is bound by memory.
+WIDE = 50_000
 #: A guard counts as crossed below minus this; guards are dimensionless, so this is rounding.
 GUARD_TOLERANCE = 1e-13
 
@@ -142,18 +144,17 @@ def _advance(field: AbstractField, state: State, controls: Controls, order: int,
 
 def _step(field: AbstractField, method: Method, s: State, controls: Controls, curve: Curve):
     last = method.stages.shape[0] - 1
-    stages = jnp.asarray(method.stages)
     clipped = s.t + s.step_size >= controls.t_stop
     h = jnp.where(clipped, controls.t_stop - s.t, s.step_size)
 
     def stage(i, carry):
         k, _ = carry
-        loss, velocity = field(s.y + h * (stages[i] @ k), s.mode)
+        loss, velocity = field(s.y + h * _combined(method, i, k), s.mode)
         return k.at[i].set(velocity), loss
 
     k = jnp.zeros((last + 1, s.y.shape[0])).at[0].set(s.velocity)
     k, loss = lax.fori_loop(1, last + 1, stage, (k, s.loss))
-    y = s.y + h * (stages[last] @ k)
+    y = s.y + h * (method.stages[last] @ k)
     error = _error(method, k, h, controls.atol + controls.rtol * jnp.maximum(jnp.abs(s.y), jnp.abs(y)))
     finite = jnp.isfinite(error) & jnp.isfinite(loss) & jnp.all(jnp.isfinite(k[last]))
     accepted = finite & (error <= 1)
@@ -239,6 +240,15 @@ def _ended(field, s: State, full: State, at, crossed, h, curve: Curve, controls:
     mode = field.transition(y, s.mode, crossed & (field.guards(y, s.mode) < 0))
     loss, velocity = field(y, mode)
     return before._replace(mode=mode, loss=loss, velocity=velocity, events=s.events + 1), curve
+
+
+def _combined(method: Method, i, k):
+    """Stage i's combination of the velocities before it."""
+    if k.shape[1] < WIDE:
+        return jnp.asarray(method.stages)[i] @ k
+    # memory decides here: read only the rows that are there
+    rows = [lambda k, j=j: method.stages[j, :j] @ k[:j] for j in range(1, len(method.stages))]
+    return lax.switch(i - 1, rows, k)
 
 
 def _error(method: Method, k, h, tolerance):

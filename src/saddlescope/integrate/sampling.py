@@ -10,7 +10,7 @@ from ._base import AbstractField, Method
 
 #: Errors allowed in interpolating the curve, as parts of the loss at t = 0: linear, and cubic Hermite with dL/dt = -speed^2.
 #: Files promise 1e-4 and 1e-6; the margin is for the estimate being one.
-LINEAR_TOLERANCE = 2e-5
+LINEAR_TOLERANCE = 8e-6
 HERMITE_TOLERANCE = 3e-8
 #: At most this many decades of speed between two samples, so that a slowest point is seen.
 SPEED_DECADES = 0.3

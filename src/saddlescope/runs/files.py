@@ -16,11 +16,23 @@ def save(record: xr.Dataset, directory: "str | os.PathLike[str]") -> None:
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    _whole(directory / "record.nc", lambda path: record.to_netcdf(path, engine="h5netcdf"))
-    _whole(
-        directory / "summary.json", lambda path: path.write_text(_indented(record.attrs["summary"]), encoding="utf-8")
-    )
-    _whole(directory / "curve.csv", lambda path: path.write_text(_curve(record), encoding="utf-8"))
+    writers = {
+        "record.nc": lambda path: record.to_netcdf(path, engine="h5netcdf"),
+        "summary.json": lambda path: path.write_text(_indented(record.attrs["summary"]), encoding="utf-8"),
+        "curve.csv": lambda path: path.write_text(_curve(record), encoding="utf-8"),
+    }
+    written: dict[Path, Path] = {}
+    try:
+        # all of them before the first is put in place: a full disk leaves what was there
+        for name, write in writers.items():
+            written[directory / name] = _temporary(directory / name)
+            write(written[directory / name])
+            _finish(written[directory / name])
+        for path, temporary in written.items():
+            temporary.replace(path)
+    finally:
+        for temporary in written.values():
+            temporary.unlink(missing_ok=True)
 
 
 def load(path: "str | os.PathLike[str]") -> xr.Dataset:
@@ -40,20 +52,19 @@ def load(path: "str | os.PathLike[str]") -> xr.Dataset:
     return record
 
 
-def _whole(path: Path, write) -> None:
+def _temporary(path: Path) -> Path:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    return Path(name)
+
+
+def _finish(path: Path) -> None:
+    """Gives a temporary file the permissions of any other, and has it on the disk before its name says so."""
+    mask = os.umask(0)
+    os.umask(mask)
+    path.chmod(0o666 & ~mask)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _curve(record: xr.Dataset) -> str:

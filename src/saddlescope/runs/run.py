@@ -21,6 +21,9 @@ from .record import make_record
 
 Progress = Callable[[float | None, str], None]
 
+#: Above this rtol a companion at ten times it is too far from the truth to say how far this run is: a tighter one does.
+LOOSE = 3e-7
+
 
 def run(
     spec: "str | os.PathLike[str] | Mapping[str, Any] | Spec",
@@ -114,7 +117,7 @@ def run(
 def _with_errors(
     stages: tuple[Stage, ...], trajectory: Trajectory, problem: Problem, order: int, progress: Progress | None
 ) -> tuple[tuple[Stage, ...], int]:
-    """Twice the difference of each stage end from a companion at 10 x rtol, which stops after the last of them."""
+    """Twice the difference of each stage end from a companion at 10 x rtol (rtol / 100 where rtol is loose), which stops after the last."""
     levels = [s.level for s in stages if s.level is not None]
     if not levels or trajectory.rtol is None:
         return stages, 0
@@ -125,7 +128,7 @@ def _with_errors(
         problem.network,
         problem.objective,
         until=2.0 * last,
-        rtol=10 * trajectory.rtol,
+        rtol=10 * trajectory.rtol if trajectory.rtol <= LOOSE else trajectory.rtol / 100,
         order=order,
         max_steps=2 * int(trajectory.cost["steps"]) + 1000,
         loss_stop=min(levels) - 1e-6 * abs(float(trajectory.loss[0])),
