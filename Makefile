@@ -27,10 +27,10 @@ run: $(DATA) ## reproduce Figure 1 into out/, with its claims checked (QUICK=1: 
 	exit $$code
 
 test: $(DEV) ## the tests, with the shorter lists
-	$(BIN)/pytest -n 2 -m "not full"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not full"
 
 test-all: $(DEV) ## all tests at full count
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist loadfile
 
 check: $(DEV) ## style, types and the layer rule
 	$(BIN)/ruff check

@@ -5,7 +5,6 @@ The rooms behind it have tests of their own, so here small stand-ins say what a 
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import tomllib
@@ -78,16 +77,19 @@ def rooms(monkeypatch):
     """Stand-ins for the rooms that compute; `calls` says what they were asked."""
     calls = []
     runs = SimpleNamespace(
+        prepare=lambda spec: spec,
+        keep_compiled_programs=lambda: None,
         run=lambda spec, *, progress=None, resume=None: calls.append(("run", spec, resume)) or dict(SUMMARY),
         save=lambda record, directory: (Path(directory) / "summary.json").write_text(json.dumps(record)),
         load=lambda path: json.loads((Path(path) / "summary.json").read_text()),
         summarize=lambda record: record,
     )
     plots = SimpleNamespace(
-        run_figure=lambda record: "figure", save=lambda figure, stem: calls.append(("figure", stem))
+        run_figure=lambda record: "figure", save=lambda figure, stem, formats: calls.append(("figure", stem))
     )
     experiments = SimpleNamespace(
         EXPERIMENTS=("figure-1", "table-1"),
+        OURS=(),
         reproduce=lambda names, out, quick, progress: calls.append(("reproduce", names, quick)) or [dict(CLAIM)],
     )
     for name, room in {"runs": runs, "plots": plots, "experiments": experiments}.items():
@@ -191,7 +193,7 @@ def test_init_names_the_nearest_template(capsys):
         ("units        = 50", "units        = [", 2, "not valid TOML"),
         ('"linear_teacher"', '"linear_techer"', 2, "line 10: [task] kind knows no 'linear_techer'"),
         ("[2.0, 0.5]", "[2.0]", 2, "line 9: [task]"),
-        ("1e-3", "0", 2, "[init] zero scale is a critical point"),
+        ("1e-5", "0", 2, "[init] zero scale is a critical point"),
         ("1e-8", "'tight'", 2, "[flow] rtol needs a finite number, found 'tight'."),
     ],
 )
@@ -228,7 +230,7 @@ def test_run_writes_then_prints_the_table(capsys, template, rooms):
     assert main(["run", str(template), "--out", str(out)]) == 0
     text, err = capsys.readouterr()
     assert text == f"{stages_table(SUMMARY)}\nin {out}: record.nc, summary.json, curve.csv, figure.png\n"
-    assert "saving" in err
+    assert err == ""
     assert rooms.calls == [("run", read_spec(template), None), ("figure", out / "figure")]
     assert main(["show", str(out)]) == 0
     assert capsys.readouterr() == (f"{stages_table(SUMMARY)}\n", "")
@@ -382,11 +384,10 @@ def test_a_reader_that_leaves_is_no_error(tmp_path):
 
 
 def test_a_full_disk_under_stdout_is_told(tmp_path):
-    def no_room():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-
     with (tmp_path / "spec.toml").open("w") as full:
-        done = shell("init", "linear", stdout=full, stderr=subprocess.PIPE, preexec_fn=no_room)
+        # the shell sets the limit: a fork of a process that has started JAX is not safe
+        limited = ["sh", "-c", 'ulimit -f 0; exec "$@"', "sh", sys.executable, "-m", "saddlescope", "init", "linear"]
+        done = subprocess.run(limited, text=True, stdout=full, stderr=subprocess.PIPE, check=False)
     assert done.returncode == 3
     assert done.stderr.startswith("saddlescope: ")
     assert done.stderr.count("\n") == 1

@@ -10,7 +10,11 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 # the first words of each line that a reader is shown
 PROMISED = {
-    "01_stages_of_a_linear_network.py": ["origin 0  loss 5.750000", "rank   1  loss 1.250000", "rank   2  loss 0.125000"],
+    "01_stages_of_a_linear_network.py": [
+        "origin 0  loss 5.750000",
+        "rank   1  loss 1.250000",
+        "rank   2  loss 0.125000",
+    ],
     "02_a_unit_of_your_own.py": ["__main__:Cubic", "origin 0", "active 1"],
     "03_where_am_i.py": ["t =    1  loss 3.99", "t =   14  loss 1.33", "t =   40  loss 0.000000"],
 }

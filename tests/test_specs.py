@@ -482,7 +482,7 @@ def test_nothing_is_left_to_a_default(asked):
 def test_writing_can_be_seen_to_fail():
     # the round trip above compares specs: a changed number must not compare as the same
     made = read_spec(tomllib.loads(TEMPLATES["linear"]))
-    changed = tomllib.loads(resolved(made).replace("scale = 0.001", "scale = 0.0010000000000000002"))
+    changed = tomllib.loads(resolved(made).replace("scale = 1e-05", "scale = 1.0000000000000003e-05"))
     assert read_spec(changed) != made
 
 

@@ -9,7 +9,19 @@ import pytest
 
 from cases import UNITS, WITH_KINKS, WITH_PSI, Swish, UnitCase, ids, inputs, phi
 from reference import units as slow
-from saddlescope.units import NEURONS, AbstractNeuron, CubicHead, Facts, Kernel, Linear, ReLU, Tanh, TokenHead, features
+from saddlescope.units import (
+    NEURONS,
+    AbstractNeuron,
+    CubicHead,
+    Facts,
+    Kernel,
+    Linear,
+    ReLU,
+    Tanh,
+    TokenHead,
+    features,
+    wrong_facts,
+)
 
 over_units = pytest.mark.parametrize("case", UNITS, ids=ids)
 
@@ -234,3 +246,20 @@ def test_schemas_name_the_arrays_of_an_init_file():
 def test_inputs_that_make_no_sense_are_refused_with_the_way_out(unit, x_shape, outputs, says):
     with pytest.raises(ValueError, match=says):
         unit.schema(x_shape, outputs)
+
+
+# ------------------------------------------------------------------------------------------- the check of a user's neuron
+
+
+@pytest.mark.parametrize("name", sorted(NEURONS))
+def test_the_check_of_facts_finds_nothing_wrong_with_our_neurons(name):
+    assert wrong_facts(NEURONS[name]()) == []
+
+
+def test_the_check_of_facts_names_every_fact_that_is_wrong():
+    class Wrong(Liar):
+        degree: ClassVar[int | None] = 3
+
+    found = " ".join(wrong_facts(Wrong()))
+    for fact in ("degree = 3", "linear = True", "silent = False", "order = 1", 'parity = "odd"'):
+        assert fact in found

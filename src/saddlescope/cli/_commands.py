@@ -42,19 +42,21 @@ def run(command: Run) -> Exit:
 
     spec = read_spec(command.spec)
     task = spec.read_task(TASKS)
-    if command.dry_run:
-        print(resolved(spec, task), end="")
-        return Exit.WELL
-    out = command.out or Path("out") / command.spec.stem
-    _check_writable(out)
 
     from .. import runs
     from ._progress import Progress
 
     runs.keep_compiled_programs()
+    problem = runs.prepare(spec)  # whatever is wrong with files and shapes is found here, before anything is written
+    if command.dry_run:
+        print(resolved(spec, task), end="")
+        return Exit.WELL
+    out = command.out or Path("out") / command.spec.stem
+    _check_writable(out)
+    if (out / "record.nc").exists() and not command.resume:
+        _log(f"saddlescope: the run that is in {out} will be replaced")
     with Progress() as progress:
-        record = runs.run(spec, progress=progress, resume=out if command.resume else None)
-        progress(None, "saving")
+        record = runs.run(problem, progress=progress, resume=out if command.resume else None)
         runs.save(record, out)
         _draw(record, out)
     summary = runs.summarize(record)
@@ -62,7 +64,12 @@ def run(command: Run) -> Exit:
     (_log if command.json else print)(f"in {out}: record.nc, summary.json, curve.csv, figure.png")
     ended = summary["ended"]
     if ended == "interrupted":
-        print(f"saddlescope: interrupted; what exists is in {out}, go on with --resume.", file=sys.stderr)
+        how = (
+            "go on with --resume, which finds the stages too"
+            if spec.flow.method == "gradient_flow"
+            else "it starts again from 0"
+        )
+        print(f"saddlescope: interrupted; what exists is in {out}, {how}.", file=sys.stderr)
         return Exit.INTERRUPTED
     if ended not in FAILURES:
         return Exit.WELL
@@ -83,7 +90,7 @@ def reproduce(command: Reproduce) -> Exit:
     from ._progress import Progress
     from ._table import claims_table
 
-    known = [*experiments.EXPERIMENTS, "ours"]
+    known = [*experiments.EXPERIMENTS, *experiments.OURS, *(["ours"] if experiments.OURS else [])]
     for name in command.names:
         if name not in known:
             raise unknown(name, known, "there is nothing to reproduce called")

@@ -46,6 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(argv: Sequence[str] | None) -> Exit:
+    if list(sys.argv[1:] if argv is None else argv) == ["--version"]:
+        from .. import __version__
+
+        print(f"saddlescope {__version__}")
+        return Exit.WELL
     import tyro
 
     from ..specs.commands import Command, Init, Reproduce, Run, Show

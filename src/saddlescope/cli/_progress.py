@@ -1,6 +1,8 @@
 """How far a computation is, on stderr: a bar on a terminal, now and then a line where stderr is a file."""
 
+import signal
 import sys
+import threading
 import time
 from types import TracebackType
 
@@ -20,8 +22,12 @@ class Progress:
         self._bar = None
         self._last_line = -float("inf")
         self._last_text = None
+        self._interrupts = 0
+        self._handler = None
 
     def __enter__(self) -> "Progress":
+        if threading.current_thread() is threading.main_thread():
+            self._handler = signal.signal(signal.SIGINT, self._interrupt)
         if sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -37,10 +43,22 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self._handler is not None:
+            signal.signal(signal.SIGINT, self._handler)
         if self._bar is not None:
             self._bar.stop()
 
+    def _interrupt(self, number: int, frame: object) -> None:
+        """The first Ctrl-C waits for the next call, where what is being computed is whole; the second does not wait."""
+        self._interrupts += 1
+        if self._interrupts > 1:
+            raise KeyboardInterrupt
+        print("saddlescope: stopping; what exists will be saved (Ctrl-C again: at once)", file=sys.stderr, flush=True)
+
     def __call__(self, fraction: float | None, text: str) -> None:
+        if self._interrupts == 1:
+            self._interrupts += 1
+            raise KeyboardInterrupt
         if self._bar is not None:
             self._bar.update(
                 self._task, total=None if fraction is None else 1.0, completed=fraction or 0.0, description=text

@@ -177,7 +177,7 @@ def _claims(name: str, panel: Panel, summaries: list[dict]) -> list[Claim]:
     widths = [s["end"]["effective_width"] for s in summaries]
     add("width at the end", f"The {words} is 2 at the end.", widths, (2, 2), "theorem")
     kinds = [float(k == panel.kind) if k is not None else None for k in stage(1, "kind")]
-    add("kind", f"What counts the units on the second plateau is {panel.kind}.", kinds, (1, 1), "theorem")
+    add("kind", f"Units are counted by {panel.kind} on the second plateau (1: yes).", kinds, (1, 1), "theorem")
     return made
 
 

@@ -69,9 +69,24 @@ def _section(name: str, title: str, outcome: Outcome) -> list[str]:
         f"<h3>Claims</h3><div class='scroll'><table><tr>{head}</tr>{''.join(map(_row, outcome.claims))}</table></div>"
     )
     if outcome.setting:
-        parts.append(f"<details><summary>Setting</summary><pre>{html.escape(outcome.setting)}</pre></details>")
+        parts.append(f"<details><summary>Setting</summary><pre>{html.escape(_plain(outcome.setting))}</pre></details>")
     parts.append(f"<p>Again: <code>saddlescope reproduce {name}</code></p>")
     return parts
+
+
+def _plain(text: str) -> str:
+    """A docstring without its markup, for a page that loads nothing to render it."""
+    for mark, letter in {
+        "$": "",
+        "*": "",
+        "\\lambda": "λ",
+        "\\sqrt": "√",
+        "\\pm": "±",
+        "\\tfrac": "",
+        "\\frac": "",
+    }.items():
+        text = text.replace(mark, letter)
+    return text
 
 
 def _row(c: Claim) -> str:

@@ -78,7 +78,7 @@ def gradient_flow(
     **Arguments:**
 
     - `until`: "converged" (needs `can_rest`), "settled" (within 1e-6 L(0) of a lower bound of the loss; also stops where converged), or a time.
-    - `rtol`: relative tolerance of a step, from 1e-13 to 1e-2. The absolute one is rtol times the initial root mean square of the
+    - `rtol`: relative tolerance of a step, from 1e-13 to 1e-4. The absolute one is rtol times the initial root mean square of the
         weight's block.
     - `order`: 8 or 5.
     - `max_steps`: accepted steps.

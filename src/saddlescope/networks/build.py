@@ -3,7 +3,7 @@
 import importlib
 from typing import Any
 
-from ..units import NEURONS, AbstractNeuron, CubicHead, Kernel, TokenHead
+from ..units import NEURONS, AbstractNeuron, CubicHead, Kernel, TokenHead, wrong_facts
 from ._base import AbstractNetwork
 from .deep import Deep
 from .layer import Layer
@@ -19,14 +19,25 @@ def neuron(activation: str) -> AbstractNeuron:
         )
     module, _, name = activation.partition(":")
     try:
-        made = getattr(importlib.import_module(module), name)()
-    except (ImportError, AttributeError, TypeError) as error:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
         raise ValueError(
-            f'activation = "{activation}" needs a module that can be imported and a class in it that takes no arguments: {error}.'
+            f'activation = "{activation}" needs a module beside the spec, or one that Python finds, and a class in it: {error}.'
+        ) from error
+    try:
+        made = found()
+    except TypeError as error:  # an abstract fact that is not declared, or arguments that are asked for
+        raise ValueError(
+            f'activation = "{activation}" needs a class without arguments that declares degree, linear, silent, order and parity: {error}.'
         ) from error
     if not isinstance(made, AbstractNeuron):
         raise ValueError(
             f'activation = "{activation}" needs a subclass of saddlescope.units.AbstractNeuron: found {name}.'
+        )
+    wrong = wrong_facts(made)
+    if wrong:
+        raise ValueError(
+            f'activation = "{activation}" declares facts that its formula contradicts: {"; ".join(wrong)}.'
         )
     return made
 

@@ -48,7 +48,7 @@ def shade_plateaus(ax: Axes, stages: tuple[_reading.Stage, ...], view: tuple[str
     """A light band from each plateau's start to its end, and a line at each end (label `stage end`)."""
     _, low, high = view
     for i, stage in enumerate(stages):
-        start, end = max(stage.t_start, low), high if stage.t_end is None else stage.t_end
+        start, end = max(stage.t_start, low), high if stage.drawn_until is None else stage.drawn_until
         ax.axvspan(start, end, facecolor=_style.SHADES[i % 2], edgecolor="none", zorder=0)
         if stage.t_end is not None:
             ax.axvline(stage.t_end, color=_style.GREY, linewidth=0.8, zorder=1, label="stage end")
@@ -123,7 +123,7 @@ def label_plateaus(ax: Axes, record: xr.Dataset, *, inches: float, size: float =
 
     used: list[float] = []  # where each row is free again
     for stage in stages:
-        ends = place(stage.t_start), place(high if stage.t_end is None else stage.t_end)
+        ends = place(stage.t_start), place(high if stage.drawn_until is None else stage.drawn_until)
         text = _style.plain(stage.name, 40)
         half = 0.5 * letter * len(text)
         middle = min(max(0.5 * sum(ends), half), max(1.0 - half, half))

@@ -15,7 +15,10 @@ COUNTED = {"rays": "ray", "copies": "distinct unit", "active": "unit"}
 
 @dataclass(frozen=True)
 class Stage:
-    """One plateau as drawn. Times in (learning rate) x (steps); None is unknown; `snapshot` is at the slowest point."""
+    """One plateau as drawn. Times in (learning rate) x (steps); None is unknown; `snapshot` is at the slowest point.
+
+    `gone` is where a curve without a known `t_end` has plainly left the plateau: a tenth below its height.
+    """
 
     height: float | None
     t_start: float
@@ -24,6 +27,7 @@ class Stage:
     effective_width: object
     kind: str | None
     snapshot: int | None
+    gone: float | None = None
 
     @property
     def label(self) -> str:
@@ -31,7 +35,14 @@ class Stage:
 
     @property
     def name(self) -> str:
-        return self.label if self.t_end is not None or not self.label else f"{self.label}, not left"
+        if self.t_end is not None or not self.label:
+            return self.label
+        return f"{self.label}, not left" if self.gone is None else f"{self.label}, end not known"
+
+    @property
+    def drawn_until(self) -> float | None:
+        """Where the band ends; None for the end of the axis."""
+        return self.gone if self.t_end is None else self.t_end
 
 
 @dataclass(frozen=True)
@@ -109,6 +120,7 @@ def stages(record: xr.Dataset) -> tuple[Stage, ...]:
     snapshots = np.asarray(record["stage_snapshot"].values, float) if "stage_snapshot" in record else np.array([])
     count = record.sizes.get("snapshot", 0)
     found = []
+    t, loss, _ = curve(record)
     for i, stage in enumerate(summary(record).get("stages") or ()):
         at = snapshots[i] if i < len(snapshots) else np.nan
         start = _known(stage.get("t_start"))
@@ -121,9 +133,16 @@ def stages(record: xr.Dataset) -> tuple[Stage, ...]:
                 effective_width=stage.get("effective_width"),
                 kind=stage.get("kind"),
                 snapshot=int(at) if np.isfinite(at) and 0 <= at < count else None,
+                gone=_gone(t, loss, _known(stage.get("height"))),
             )
         )
     return tuple(found)
+
+
+def _gone(t: np.ndarray, loss: np.ndarray, height: float | None) -> float | None:
+    if height is None or not loss.size or not loss[-1] < 0.9 * height:
+        return None
+    return float(t[np.argmax(loss < 0.9 * height)])
 
 
 def end(record: xr.Dataset) -> tuple[object, object]:

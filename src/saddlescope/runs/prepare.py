@@ -1,6 +1,10 @@
 """From a spec to everything a run needs: task, network with its initial weights, and objective."""
 
+import contextlib
 import dataclasses
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,9 +39,21 @@ def prepare(spec: Spec) -> Problem:
         shape, outputs = tuple(data.input_shape), data.outputs
     else:
         shape, outputs = data.x.shape[1:], data.y.shape[1]
-    empty = build(architecture, shape, outputs, options)
+    with _modules_beside(spec):
+        empty = build(architecture, shape, outputs, options)
     network = INITS[spec.init.kind](empty, **_options(spec.init))
     return Problem(spec, task, network, objective_of(data, network))
+
+
+@contextlib.contextmanager
+def _modules_beside(spec: Spec) -> Iterator[None]:
+    """A user's unit is looked for beside the spec first, as files are; beside nothing, in the current directory."""
+    folder = str(Path(spec.source.name).absolute().parent) if spec.source is not None else str(Path.cwd())
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
 
 
 def _options(part: Any) -> dict[str, Any]:

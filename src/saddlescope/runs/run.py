@@ -26,7 +26,7 @@ LOOSE = 3e-7
 
 
 def run(
-    spec: "str | os.PathLike[str] | Mapping[str, Any] | Spec",
+    spec: "str | os.PathLike[str] | Mapping[str, Any] | Spec | Problem",
     *,
     progress: Progress | None = None,
     resume: "str | os.PathLike[str] | None" = None,
@@ -35,7 +35,7 @@ def run(
 
     **Arguments:**
 
-    - `spec`: the path of a TOML file, a dict with the same keys, or a `Spec`.
+    - `spec`: the path of a TOML file, a dict with the same keys, a `Spec`, or a `Problem` that `prepare` made of one.
     - `progress`: called as progress(fraction or None, text).
     - `resume`: a directory in which an interrupted run of the same spec was saved; the result equals an uninterrupted one bit for bit.
 
@@ -44,7 +44,7 @@ def run(
     **Raises:** `SpecError`, `ValueError`, `tasks.DataError` and `OSError` where the spec or its files will not do.
     """
     began = datetime.datetime.now(datetime.UTC)
-    problem = prepare(read_spec(spec))
+    problem = spec if isinstance(spec, Problem) else prepare(read_spec(spec))
     flow = problem.spec.flow
     if resume is not None and not isinstance(flow, GradientFlowSpec):
         raise ValueError(
@@ -80,8 +80,6 @@ def run(
             progress=progress,
             throw=False,
         )
-    if progress is not None:
-        progress(None, "finding stages")
     networks = [trajectory.network(i) for i in range(len(trajectory.states))]
     constants = PlateauConstants()
     seen = Run(
@@ -97,6 +95,8 @@ def run(
     stages: tuple[Stage, ...] = ()
     end = End(float(trajectory.loss[-1]), None, "none", None, None)
     try:
+        if progress is not None and ended != "interrupted":
+            progress(None, "finding stages")
         stages, end = find_stages(seen, constants)
         if isinstance(flow, GradientDescentSpec):
             # its times are multiples of the learning rate; crossings are interpolated between two

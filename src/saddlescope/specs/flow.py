@@ -15,7 +15,7 @@ class GradientFlowSpec:
     - `rtol`: relative error of one step, from 1e-13 (a few hundred roundings of 64 bits) to 1e-4 (beyond which steps
         overshoot: the loss rises, and plateaus appear that are not there).
     - `order`: of the method.
-    - `max_steps`: accepted and rejected steps, after which the run stops and says so.
+    - `max_steps`: accepted steps, after which the run stops and says so.
     - `estimate_error`: whether a companion run at 10 x `rtol` tells how exact the times are.
     """
 

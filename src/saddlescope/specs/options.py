@@ -5,6 +5,7 @@ cannot say. So a new task or method needs no parser of its own, and a typing err
 """
 
 import dataclasses
+import re
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -62,7 +63,11 @@ def read_options(
     except ValueError as error:
         if type(error) is not ValueError:
             raise
-        raise SpecError(f"{place(source, where)}[{where}] {error}") from error
+        # such messages begin with the key that they are about
+        named = re.match(r"\w+", str(error))
+        key = named.group() if named and named.group() in mapping else None
+        at = place(source, where) if key is None else place(source, where, key)
+        raise SpecError(f"{at}[{where}] {error}") from error
 
 
 def read_variant(

@@ -4,7 +4,7 @@ Each runs as it stands. `saddlescope init NAME` writes one out.
 """
 
 
-def _template(title: str, network: str, task: str, scale: str = "1e-3", until: str = '"converged"') -> str:
+def _template(title: str, network: str, task: str, scale: str = "1e-5", until: str = '"converged"') -> str:
     return f"""\
 # {title}
 # Run it:  saddlescope run THIS_FILE
@@ -71,7 +71,7 @@ matrix = [[1.0, 0.0], [0.0, 1.0]]    # equal strengths: the stages come from the
         scale="1e-2",
     ),
     "tanh": _template(
-        "A tanh network near the origin behaves as a linear one: two plateaus at small scale, here at rank 0 and 1.",
+        "A tanh network near the origin behaves as a linear one: it rests there, then goes on without a clean second stage.",
         """
 architecture = "fully_connected"
 activation   = "tanh"
@@ -132,7 +132,9 @@ kernel_size = 2
 positions   = 2
 singular_values   = [1.5491933384829668, 0.6324555320336759]   # each mode lowers the loss by s^2 / (2 lambda)
 input_eigenvalues = [2.0, 0.5]                                 # one for each entry of a patch
+opposite = true            # modes read with opposite signs, so that no ReLU kernel can serve two
 """,
+        scale="1e-5",
     ),
     "attention": _template(
         "Heads of linear attention learn in-context regression one after another: one head, then two.",
@@ -162,6 +164,6 @@ kind    = "digits"         # images that come with the Python packages of saddle
 source  = "sklearn"        # 8 x 8 pixels; "mnist": 28 x 28
 classes = [3, 5]
 """,
-        until="200",
+        until="20",
     ),
 }

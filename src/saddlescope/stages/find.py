@@ -52,6 +52,12 @@ class Run:
         candidates = np.flatnonzero(near)
         return int(candidates[np.argmin(self.speed[self.positions[candidates]])])
 
+    def saddle_near(self, snapshot: int, loss: float, reach: float, *, whole: bool = False) -> Saddle | None:
+        """`saddle_near` for a kept state; None after an interrupt, when nobody wants to wait for a search."""
+        if self.ended == "interrupted":
+            return None
+        return saddle_near(self.networks[snapshot], self.objective, loss, reach, whole=whole)
+
     def width_at(self, snapshot: int) -> tuple[tuple[int, ...], str]:
         found = effective_width(self.networks[snapshot], self.objective)
         return found.widths, found.kind
@@ -73,11 +79,11 @@ def find_stages(run: Run, constants: PlateauConstants | None = None) -> tuple[tu
     final_drop = (losses[-1] - run.last) if losses else drop
     final = len(run.positions) - 1
     reach = max(REACH * final_drop, 0.0 if losses else 1e-3 * run.first)
-    last = saddle_near(run.networks[final], run.objective, run.last, reach, whole=True)
+    last = run.saddle_near(final, run.last, reach, whole=True)
     beside = last is None and len(losses) > 1 and final_drop <= REACH * (losses[-2] - losses[-1])
     if beside and run.ended not in AT_REST:
         # still at the last plateau found: what it will fall to is not known yet, so only the drop before it counts
-        last = saddle_near(run.networks[final], run.objective, run.last, REACH * (losses[-2] - losses[-1]))
+        last = run.saddle_near(final, run.last, REACH * (losses[-2] - losses[-1]))
     stopped_on = None
     if run.ended not in AT_REST and last is not None:
         at_least = constants.loss_difference * max(drop, 0.0)
@@ -96,7 +102,7 @@ def find_stages(run: Run, constants: PlateauConstants | None = None) -> tuple[tu
         reach = REACH * min(above, below)
         if stopped_on is not None and k == len(places) - 1 and abs(stopped_on.height - losses[k]) <= REACH * above:
             reach = REACH * above if np.isfinite(above) else 1e-3 * run.first
-        saddles.append(saddle_near(run.networks[snapshot], run.objective, losses[k], reach))
+        saddles.append(run.saddle_near(snapshot, losses[k], reach))
         stages.append(_stage(run, index, snapshot, saddles[-1], places[k][1]))
     if stopped_on is not None:
         same = bool(stages) and abs(stages[-1].height - stopped_on.height) <= 1e-3 * max(

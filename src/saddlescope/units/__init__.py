@@ -1,6 +1,7 @@
 """phi(x; u): what one unit computes, and the facts about it."""
 
 from ._base import AbstractNeuron, AbstractUnit, Facts, features
+from .check import wrong_facts
 from .head import AbstractHead, CubicHead, TokenHead
 from .kernel import Kernel
 from .linear import Linear
@@ -25,4 +26,5 @@ __all__ = [
     "Tanh",
     "TokenHead",
     "features",
+    "wrong_facts",
 ]
