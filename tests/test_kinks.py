@@ -228,3 +228,16 @@ def test_permuted_units_slide_alike(sliding):
     )
     for key, a in small.arrays(permuted.network(-1)).items():
         np.testing.assert_allclose(a, small.arrays(run.network(-1))[key][order], atol=1e-6)
+
+
+def test_a_slide_ends_where_another_kink_of_the_unit_releases_it():
+    # found from outside: crossing kink 5 at t = 24.0416 turns the pushes at kink 1 the same way, so unit 1 must leave it
+    rng = np.random.default_rng(3010)
+    x, y = rng.normal(size=(8, 3)), 1.5 * rng.normal(size=(8, 1))
+    scale = 10 ** rng.uniform(-3, -1)
+    rng = np.random.default_rng(10)
+    init = {"u": scale * rng.normal(size=(5, 3)), "v": scale * rng.normal(size=(5, 1))}
+    run = gradient_flow(*small.neurons("relu", x, y, init), until=30.0)
+    # Euler with phi'(0) = 0 from just before, down to 1e-4: 0.075204 at t = 30, against 0.076320 on the kink held too long
+    assert 0.07519 < run.loss[-1] < 0.07522
+    assert 0.5887 < np.interp(24.2, run.t, run.loss) < 0.5891

@@ -13,7 +13,7 @@ from .rank import by_rank
 
 
 def reduce_layer(view: LayerView, tau: float = TAU) -> Reduced:
-    """The narrowest of the reductions that the facts of the units allow; kind "none" where none is narrower than the layer.
+    """The narrowest of the reductions that the facts of the units allow; kind "none" where none is narrower than the layer, and units are not linear.
 
     Linear units: rank. Degree 1: rays. Else the smaller of active units and copies. An upper bound, as each is greedy.
     """
@@ -27,8 +27,18 @@ def reduce_layer(view: LayerView, tau: float = TAU) -> Reduced:
         found.append(by_merging(view, tau))
     best = min((r for r in found if r is not None), key=lambda r: r.width, default=None)
     if best is None or best.width >= len(view.u):
-        return Reduced(view.u, view.v, "none")
+        # a rank is a rank also where it is full; other reductions that leave every unit have found nothing
+        return Reduced(view.u, view.v, "rank" if view.lens.facts.linear else "none")
     return best
+
+
+def inner_ranks(network: AbstractNetwork, objective: Objective, tau: float = TAU) -> list[int] | None:
+    """For units that are bilinear forms inside (heads of rank above 1): the rank of each that contributes more than tau, largest
+    first; None for all other units."""
+    view = LayerView(network, 0, objective)
+    order = [i for i in np.argsort(-view.contribution, kind="stable") if view.contribution[i] > tau * view.scale]
+    ranks = [view.lens.unit.inner_rank(view.u[i], tau) for i in order]
+    return None if any(r is None for r in ranks) or view.lens.unit.inner_rank(view.u[0], tau) is None else ranks
 
 
 @dataclass(frozen=True)

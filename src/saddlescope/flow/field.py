@@ -12,6 +12,10 @@ from ..objective import Objective
 #: Kinks are followed exactly while the pattern of active units, and the linear systems that sliding needs, stay small.
 LARGEST_PATTERN = 20_000
 LARGEST_SYSTEM = 4_000_000
+#: After an event the modes of a unit's kinks are settled in at most this many rounds, each of which changes one of them.
+ROUNDS = 8
+#: A share or a direction counts as wrong beyond this; both are dimensionless, so this is rounding of small linear systems.
+ON_KINK_TOLERANCE = 1e-9
 
 
 class SmoothField(AbstractField):
@@ -125,7 +129,35 @@ class KinkedField(AbstractField):
         # pushed up from below and down from above: it slides; pushed the same way from both sides: it crosses
         through = jnp.where((below > 0) & (above < 0), 2, 1 - pattern)
         released = jnp.where(used * pull < 0, 0, 1)
-        return jnp.where(hit, jnp.where(pattern == 2, released, through), pattern).astype(jnp.int32).reshape(-1)
+        changed = jnp.where(hit, jnp.where(pattern == 2, released, through), pattern)
+        return self._consistent(y, changed.astype(jnp.int32), hit | (pattern == 2)).reshape(-1)
+
+    def _consistent(self, y: Array, pattern: Array, on_kink: Array) -> Array:
+        """Settles the modes of pairs on a kink after one of a unit's others has changed: its velocity has jumped for all of them.
+
+        A slide must use a share in [0, 1] of its active side, and a pair that has left must move to its own side. In each round the worst
+        offender of every unit changes; a pair is attracted by its kink, and can slide, where its active side pulls back.
+        """
+
+        def worst(pattern):
+            _, du, _, pull, used = self._parts(y, pattern.reshape(-1))
+            drift = du @ self.rows.T
+            size = jnp.linalg.norm(du, axis=1)[:, None] * jnp.linalg.norm(self.rows, axis=1)[None, :]
+            drift = drift / jnp.where(size > 0, size, 1.0)
+            total = used**2 + pull**2
+            share = jnp.minimum(used * pull, (pull - used) * pull) / jnp.where(total > 0, total, 1.0)
+            offence = jnp.where(pattern == 2, -share, jnp.where(pattern == 1, -drift, drift))
+            offence = jnp.where(on_kink, offence, -1.0)
+            left = jnp.where(used * pull < 0, 0, 1)
+            other = jnp.where(pattern == 2, left, jnp.where(pull < 0, 2, 1 - pattern))
+            chosen = jnp.arange(pattern.shape[1])[None, :] == jnp.argmax(offence, axis=1)[:, None]
+            return chosen & (offence > ON_KINK_TOLERANCE), other
+
+        def once(_, pattern):
+            wrong, other = worst(pattern)
+            return jnp.where(wrong, other, pattern).astype(jnp.int32)
+
+        return jax.lax.fori_loop(0, ROUNDS, once, pattern)
 
 
 def field_of(objective: Objective, network: AbstractNetwork) -> AbstractField:

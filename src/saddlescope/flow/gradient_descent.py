@@ -85,7 +85,7 @@ def gradient_descent(
     cost = {
         "gradient_evaluations": done + 1,
         "hessian_evaluations": 0,
-        "steps": done,
+        "steps": round(float(whole[0, -1]) / learning_rate),
         "rejected": 0,
         "events": 0,
         "seconds": time.monotonic() - began,

@@ -30,7 +30,8 @@ def build(data: Samples | PopulationMoments, network: AbstractNetwork, *, compre
 
     **Raises:** `ValueError` if moments are given for no $\psi$ of this network, or compression is asked for and there is none.
     """
-    with jax.enable_x64(True):
+    # numbers too large to square are told by the flow, in one line, when the loss is not finite
+    with jax.enable_x64(True), np.errstate(over="ignore", invalid="ignore"):
         if isinstance(data, PopulationMoments):
             return _from_moments(data, network)
         if compress is True and network.psi_name is None:

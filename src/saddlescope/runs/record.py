@@ -94,6 +94,7 @@ def make_record(
             "kind": end.kind,
             "index": end.index,
             "nullity": end.nullity,
+            **_inner_rank(end),
         },
         "predicted_only": [],
         "cause": _cause(networks[0], stages),
@@ -132,7 +133,13 @@ def _stage(stage: Stage) -> dict[str, Any]:
         "escape": stage.escape,
         "speed": stage.speed,
         "predicted": {"height": None, "t_end": None, "t_end_error": None, "status": None},
+        **_inner_rank(stage),
     }
+
+
+def _inner_rank(of: Stage | End) -> dict[str, Any]:
+    """A key that only heads of rank above 1 have."""
+    return {} if of.inner_rank is None else {"inner_rank": of.inner_rank}
 
 
 def _cause(network: AbstractNetwork, stages: tuple[Stage, ...]) -> str:

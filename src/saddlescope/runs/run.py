@@ -12,7 +12,7 @@ import xarray as xr
 from ..fixed_points import certify
 from ..flow import Trajectory, gradient_descent, gradient_flow
 from ..results import RESULTS
-from ..series import PlateauConstants, crossing_time
+from ..series import PlateauConstants, crossing_time, slowest_point
 from ..specs import GradientDescentSpec, GradientFlowSpec, Spec, read_spec
 from ..stages import End, Run, Stage, find_stages
 from .checkpoint import read_checkpoint
@@ -105,7 +105,7 @@ def run(
             stages, companion_cost = _with_errors(stages, trajectory, problem, flow.order, progress)
     except KeyboardInterrupt:
         ended = "interrupted"  # the flow itself is kept, and going on from its end costs nothing
-    if ended == "max_steps" and stages and stages[-1].censored:
+    if ended == "max_steps" and stages and stages[-1].stopped_on:
         ended = "on_plateau"
     cost = dict(trajectory.cost)
     cost["hessian_evaluations"] = products[0]
@@ -124,14 +124,15 @@ def _with_errors(
     if progress is not None:
         progress(None, "companion run for the errors of the times")
     last = max(s.t_end for s in stages if s.t_end is not None)
+    read_off = any(s.height_source == "curve" for s in stages)
     companion = gradient_flow(
         problem.network,
         problem.objective,
-        until=2.0 * last,
+        until=float(trajectory.t[-1]) if read_off else 2.0 * last,
         rtol=10 * trajectory.rtol if trajectory.rtol <= LOOSE else trajectory.rtol / 100,
         order=order,
         max_steps=2 * int(trajectory.cost["steps"]) + 1000,
-        loss_stop=min(levels) - 1e-6 * abs(float(trajectory.loss[0])),
+        loss_stop=None if read_off else min(levels) - 1e-6 * abs(float(trajectory.loss[0])),
         keep_states=False,
         throw=False,
     )
@@ -140,10 +141,12 @@ def _with_errors(
     if companion.result not in (RESULTS.successful, RESULTS.max_steps):
         return stages, int(companion.cost["gradient_evaluations"])
 
-    def error(stage: Stage) -> float | None:
-        if stage.t_end is None or stage.level is None:
+    seen = _levels_seen(stages, trajectory, companion)
+
+    def error(stage: Stage, level: float | None) -> float | None:
+        if stage.t_end is None or level is None:
             return None
-        other = crossing_time(companion.t, companion.loss, companion.speed, stage.level)
+        other = crossing_time(companion.t, companion.loss, companion.speed, level)
         if other is None:
             return None
         # the last term is what interpolating the curve may add: its tolerance over the slope there
@@ -152,4 +155,30 @@ def _with_errors(
         read = 1e-7 * float(trajectory.loss[0]) / slope if slope > 0 else 0.0
         return 2 * abs(other - stage.t_end) + min(read, 1e-6 * stage.t_end) + 4e-16 * stage.t_end
 
-    return tuple(s.with_error(error(s)) for s in stages), int(companion.cost["gradient_evaluations"])
+    stages = tuple(s.with_error(error(s, level)) for s, level in zip(stages, seen, strict=True))
+    return stages, int(companion.cost["gradient_evaluations"])
+
+
+def _levels_seen(stages: tuple[Stage, ...], trajectory: Trajectory, companion: Trajectory) -> list[float | None]:
+    """The levels that the companion would have crossed: heights read off a curve are read off its own."""
+    heights = []
+    for stage in stages:
+        height: float | None = stage.height
+        if stage.height_source == "curve":
+            around = float(trajectory.t[trajectory.state_index[stage.snapshot]])
+            last = np.inf if stage.t_end is None else stage.t_end
+            low, high = max(stage.t_start, 0.8 * around), min(last, 1.25 * around)
+            inside = np.flatnonzero((companion.t >= low) & (companion.t <= high))
+            height = None
+            if inside.size:
+                slowest = int(inside[np.argmin(companion.speed[inside])])
+                height = slowest_point(companion.t, companion.loss, companion.speed, slowest)[1]
+        heights.append(height)
+    levels: list[float | None] = []
+    for k, stage in enumerate(stages):
+        following = heights[k + 1] if k + 1 < len(stages) else None
+        if stage.level is not None and k + 1 == len(stages):
+            following = 2 * stage.level - stage.height
+        here = heights[k]
+        levels.append(None if here is None or following is None else 0.5 * (here + following))
+    return levels

@@ -19,6 +19,8 @@ class Stage:
     - `effective_width`, `kind`: of the fixed point, or of the slowest weights where none was accepted. A list for deep networks.
     - `index`, `nullity`: numbers of negative and of zero Hessian eigenvalues (relative to the largest, 1e-6); None where not computed.
     - `snapshot`: position of the slowest kept state.
+    - `inner_rank`: for heads of rank above 1, the rank of each that is in use.
+    - `stopped_on`: the run stopped at this saddle. `censored` says less: also that the next height is not known.
     """
 
     height: float
@@ -36,6 +38,8 @@ class Stage:
     nullity: int | None = None
     escape: dict[str, Any] = field(default_factory=lambda: {"law": "unknown", "rate": None, "degree": None})
     t_end_error: float | None = None
+    stopped_on: bool = False
+    inner_rank: list[int] | None = None
 
     def with_error(self, error: float | None) -> "Stage":
         return replace(self, t_end_error=error)
@@ -50,3 +54,4 @@ class End:
     kind: str
     index: int | None
     nullity: int | None
+    inner_rank: list[int] | None = None

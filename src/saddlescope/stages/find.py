@@ -1,19 +1,22 @@
 """From a run to its stages: plateaus of the curve, each with the saddle it visits, and the times between them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from ..complexity import effective_width
+from ..complexity import effective_width, inner_ranks
 from ..fixed_points import certify
 from ..networks import AbstractNetwork
 from ..objective import Objective
-from ..series import PlateauConstants, crossing_time, find_plateaus
+from ..series import PlateauConstants, crossing_time, find_plateaus, slowest_point
 from ._base import End, Stage, Width
 from .saddle import Saddle, index_of, saddle_near
 
 #: Accepted is a fixed point whose loss lies within this part of the smaller neighbouring drop of the loss at the slowest point.
 REACH = 0.25
+#: The first plateau's fixed point differs from its slowest state by at most this part of max(rms f, rms y).
+FARTHEST = 0.3
 #: Ends of a run that stay where they are.
 AT_REST = ("converged", "settled")
 
@@ -52,11 +55,13 @@ class Run:
         candidates = np.flatnonzero(near)
         return int(candidates[np.argmin(self.speed[self.positions[candidates]])])
 
-    def saddle_near(self, snapshot: int, loss: float, reach: float, *, whole: bool = False) -> Saddle | None:
+    def saddle_near(
+        self, snapshot: int, loss: float, reach: float, *, whole: bool = False, farthest: float = np.inf
+    ) -> Saddle | None:
         """`saddle_near` for a kept state; None after an interrupt, when nobody wants to wait for a search."""
         if self.ended == "interrupted":
             return None
-        return saddle_near(self.networks[snapshot], self.objective, loss, reach, whole=whole)
+        return saddle_near(self.networks[snapshot], self.objective, loss, reach, whole=whole, farthest=farthest)
 
     def width_at(self, snapshot: int) -> tuple[tuple[int, ...], str]:
         found = effective_width(self.networks[snapshot], self.objective)
@@ -78,7 +83,8 @@ def find_stages(run: Run, constants: PlateauConstants | None = None) -> tuple[tu
     # the end first: the last stage ends half way to it
     final_drop = (losses[-1] - run.last) if losses else drop
     final = len(run.positions) - 1
-    reach = max(REACH * final_drop, 0.0 if losses else 1e-3 * run.first)
+    # without a plateau there is no drop to compare with: only what lies at the last loss itself
+    reach = REACH * final_drop if losses else max(1e-3 * run.last, 1e-6 * run.first)
     last = run.saddle_near(final, run.last, reach, whole=True)
     beside = last is None and len(losses) > 1 and final_drop <= REACH * (losses[-2] - losses[-1])
     if beside and run.ended not in AT_REST:
@@ -101,8 +107,9 @@ def find_stages(run: Run, constants: PlateauConstants | None = None) -> tuple[tu
         snapshot = 0 if index == 0 else run.snapshot_near(index, drop)
         reach = REACH * min(above, below)
         if stopped_on is not None and k == len(places) - 1 and abs(stopped_on.height - losses[k]) <= REACH * above:
-            reach = REACH * above if np.isfinite(above) else 1e-3 * run.first
-        saddles.append(run.saddle_near(snapshot, losses[k], reach))
+            reach = REACH * above if np.isfinite(above) else 1e-3 * run.last
+        # before the first plateau there is no drop to compare with: the function itself has to be near
+        saddles.append(run.saddle_near(snapshot, losses[k], reach, farthest=np.inf if k else FARTHEST))
         stages.append(_stage(run, index, snapshot, saddles[-1], places[k][1]))
     if stopped_on is not None:
         same = bool(stages) and abs(stages[-1].height - stopped_on.height) <= 1e-3 * max(
@@ -114,6 +121,7 @@ def find_stages(run: Run, constants: PlateauConstants | None = None) -> tuple[tu
             slowest = int(there[np.argmin(run.speed[there])]) if there.size else run.loss.size - 1
             snapshot = run.snapshot_near(slowest, max(drop, 1e-6 * run.first))
             stages.append(_stage(run, slowest, snapshot, stopped_on, None))
+        stages[-1] = replace(stages[-1], stopped_on=True)
     end = _end(run, last, final)
     heights = [stage.height for stage in stages]
     known_next = last.height if last is not None and stopped_on is None else None
@@ -136,7 +144,8 @@ def _stage(run: Run, index: int, snapshot: int, saddle: Saddle | None, persisten
         negative, zero, lowest = index_of(saddle, run.objective)
     else:
         widths, kind = run.width_at(snapshot)
-        height, source, negative, zero, lowest = float(run.loss[index]), "curve", None, None, None
+        height = slowest_point(run.t, run.loss, run.speed, index)[1]
+        source, negative, zero, lowest = "curve", None, None, None
     return Stage(
         height=height,
         height_source=source,
@@ -152,6 +161,7 @@ def _stage(run: Run, index: int, snapshot: int, saddle: Saddle | None, persisten
         index=negative,
         nullity=zero,
         escape=_escape(run, negative, lowest),
+        inner_rank=inner_ranks(run.networks[snapshot] if saddle is None else saddle.wide, run.objective),
     )
 
 
@@ -165,8 +175,6 @@ def _escape(run: Run, index: int | None, lowest: float | None) -> dict:
 
 
 def _timed(run: Run, stages: list[Stage], following: list[float | None]) -> list[Stage]:
-    from dataclasses import replace
-
     timed: list[Stage] = []
     start = 0.0
     for stage, height in zip(stages, following, strict=True):
@@ -181,7 +189,14 @@ def _timed(run: Run, stages: list[Stage], following: list[float | None]) -> list
 def _end(run: Run, last: Saddle | None, final: int) -> End:
     if last is not None:
         negative, zero, _ = index_of(last, run.objective)
-        return End(last.height, _plain(last.complexity.widths), last.complexity.kind, negative, zero)
+        return End(
+            last.height,
+            _plain(last.complexity.widths),
+            last.complexity.kind,
+            negative,
+            zero,
+            inner_ranks(last.wide, run.objective),
+        )
     widths, kind = run.width_at(final)
     return End(run.last, _plain(widths), kind, None, None)
 

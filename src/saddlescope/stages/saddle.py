@@ -32,13 +32,20 @@ class Saddle:
 
 
 def saddle_near(
-    network: AbstractNetwork, objective: Objective, loss: float, reach: float, *, whole: bool = False
+    network: AbstractNetwork,
+    objective: Objective,
+    loss: float,
+    reach: float,
+    *,
+    whole: bool = False,
+    farthest: float = np.inf,
 ) -> Saddle | None:
     """The fixed point near a slow state, or None.
 
     **Arguments:**
 
     - `loss`: at the state. `reach`: a fixed point is accepted if its loss is within this of it.
+    - `farthest`: and if its function differs by at most this part of max(rms f, rms y).
     - `whole`: try the network as it is last, if it has at most 600 weights. For the end of a run, which no narrower network need reach.
 
     Accepted is the first, over increasing tolerances of reduction, whose fixed point keeps the width it was reduced to and whose loss is within
@@ -53,8 +60,9 @@ def saddle_near(
         tried.add(complexity.widths)
         if narrow is None:
             wide = _silenced(network)
-            height = float(objective.loss_of(LayerView(wide, 0, objective).outputs))
-            if abs(height - loss) <= reach:
+            outputs = LayerView(wide, 0, objective).outputs
+            height = float(objective.loss_of(outputs))
+            if abs(height - loss) <= reach and here.distance(outputs) <= farthest:
                 return Saddle(height, complexity, wide)
             continue
         found = []
@@ -66,6 +74,8 @@ def saddle_near(
                 continue
             wide = _embedded(point.network, network)
             moved = here.distance(LayerView(wide, 0, objective).outputs)
+            if moved > farthest:
+                continue
             found.append((moved, Saddle(point.loss, complexity, wide)))
             if moved <= NEAR:
                 break

@@ -93,6 +93,10 @@ class AbstractUnit(eqx.Module):
         r"""The rows $x_f$ with $\phi_f = $ slope $\times\, x_f \cdot u$, slope `kink_slopes[0]` or `[1]` by the sign of $x_f \cdot u$."""
         raise NotImplementedError(f"{type(self).__name__} declares no kinks.")
 
+    def inner_rank(self, u: np.ndarray, tau: float) -> int | None:
+        """Rank, up to a relative tau, of the bilinear form that a unit is made of; None where it is none of higher rank."""
+        return None
+
     @property
     def kink_slopes(self) -> tuple[float, float]:
         return (0.0, 1.0)

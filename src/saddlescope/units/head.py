@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from ._base import AbstractUnit, Dims
@@ -61,6 +62,13 @@ class AbstractHead(AbstractUnit):
             return u.reshape(size, size)
         key, query = u.reshape(2, self.rank, size)
         return query.T @ key
+
+    def inner_rank(self, u: np.ndarray, tau: float) -> int | None:
+        if self.merged or self.rank == 1:
+            return None
+        key, query = np.asarray(u).reshape(2, self.rank, -1)
+        values = np.linalg.svd(query.T @ key, compute_uv=False)
+        return int(np.sum(values > tau * values[0])) if values[0] > 0 else 0
 
     @abc.abstractmethod
     def psi(self, x: Float[Array, "..."]) -> Float[Array, "features psi"]: ...
