@@ -475,7 +475,10 @@ def test_the_layers_of_a_deep_network_have_widths_of_their_own(neuron, kind, rng
 @pytest.mark.parametrize("unit", [Linear(), ReLU(), Quadratic(), Tanh()])
 def test_one_unit_one_input_and_one_sample_are_enough_to_ask(unit):
     one = layer(unit, [[1.0]], [[2.0]])
-    assert found(one, data_for(one, np.array([[3.0]]))) == ((1,), "none")  # nothing narrower is left but f = 0
+    assert found(one, data_for(one, np.array([[3.0]]))) == (
+        (1,),
+        "rank" if unit.linear else "none",
+    )  # only f = 0 is narrower
     three = layer(unit, [[1.0], [1.0], [1.0]], [[2.0], [1.0], [0.5]])
     kind = "rank" if unit.linear else "rays" if unit.degree == 1 else "copies"
     assert found(three, data_for(three, np.array([[3.0]]))) == ((1,), kind)

@@ -300,9 +300,9 @@ def test_a_users_own_neuron_is_built_from_its_module_and_class(own):
     ("activation", "says"),
     [
         ("gelu", f'activation = "gelu" is not one of {", ".join(NEURONS)}; a unit of your own is "module:Class"'),
-        ("nowhere_to_be_found:Neuron", "a module that can be imported.*nowhere_to_be_found"),
+        ("nowhere_to_be_found:Neuron", "a module beside the spec, or one that Python finds.*nowhere_to_be_found"),
         ("cases:Nobody", "a class in it.*Nobody"),
-        ("cases:UnitCase", "takes no arguments"),
+        ("cases:UnitCase", "a class without arguments"),
         ("collections:OrderedDict", "subclass of saddlescope.units.AbstractNeuron: found OrderedDict"),
     ],
 )

@@ -161,6 +161,16 @@ def test_a_quiet_tail_is_cut_and_said():
     assert width.get_xlim()[1] < 25
 
 
+def test_a_plateau_that_the_run_stopped_on_is_shaded_to_the_end_and_one_left_is_not():
+    # the same record without a t_end, cut on the plateau and after the drop from it
+    stopped, left = (two_mode_record(stages=2, censored=True, t_final=t) for t in (7.0, 40.0))
+    for record, says in ((stopped, "rank 1, not left"), (left, "rank 1, end not known")):
+        loss, *_ = panels(run_figure(record))
+        assert says in [t.get_text() for t in loss.texts]
+        edge = loss.patches[1].get_x() + loss.patches[1].get_width()
+        assert (edge == loss.get_xlim()[1]) == (record is stopped)
+
+
 @pytest.mark.parametrize(("stages", "censored"), [(0, False), (1, False), (2, False), (2, True)])
 def test_one_mark_a_stage(stages, censored):
     record = two_mode_record(stages=stages, censored=censored)
@@ -173,7 +183,7 @@ def test_one_mark_a_stage(stages, censored):
     assert [line.get_ydata()[0] for line in lines(loss, "height")] == [stage["height"] for stage in found]
     assert sum(len(line.get_xdata()) for line in lines(speed, "slowest point")) == stages
     words = [t.get_text() for t in loss.texts]
-    assert words[:stages] == ["origin", "rank 1, not left" if censored else "rank 1"][:stages]
+    assert words[:stages] == ["origin", "rank 1, end not known" if censored else "rank 1"][:stages]
 
 
 def test_curves_are_the_records():
