@@ -17,6 +17,7 @@ from reference.gradient_descent import gradient_descent as plain_descent
 from reference.networks import FullyConnected
 from reference.networks import Objective as PlainObjective
 from saddlescope.flow import error_scale, gradient_descent, gradient_flow, weights_of
+from saddlescope.flow.trajectory import Keeper
 from saddlescope.results import RESULTS, ComputationError
 from saddlescope.series import crossing_time
 from saddlescope.units import AbstractNeuron
@@ -582,3 +583,18 @@ def test_the_users_setting_stays_and_changes_nothing(method, linear):
         for a in (run.t, run.loss, run.speed, run.states, *small.arrays(run.network(-1)).values()):
             assert type(a) is np.ndarray
             assert a.dtype == np.float64
+
+
+def test_kept_states_stay_within_their_budget_and_keep_the_slowest():
+    # a long staircase in which every state differs by more than any threshold: only the budget decides
+    keeper = Keeper(1.0, 2**20)
+    speeds = 10 ** (-np.abs(np.sin(np.linspace(0.1, 9.0, 400))) * 3)
+    for i, speed in enumerate(speeds):
+        keeper.add(i, 1.0 - i / 400, float(speed), np.full(3, float(i)))
+    index, states = keeper.states()
+    assert keeper.most == 12
+    assert len(index) <= keeper.most + 2  # the slowest of the last part, and the last
+    assert index[0] == 0
+    assert index[-1] == 399
+    np.testing.assert_array_equal(states[:, 0], index)
+    assert np.argmin(speeds) in index

@@ -108,6 +108,7 @@ class Keeper:
             self.kept.sort(key=lambda item: item[0])
         while len(self.marked) > self.most // 2:  # during a drop every part is short: forget the fastest
             self.marked.discard(max((i for i in self.kept if i[0] in self.marked), key=lambda item: item[2])[0])
+        self._thin()
 
     def _thin(self) -> None:
         while len(self.kept) > self.most:
