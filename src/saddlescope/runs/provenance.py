@@ -17,12 +17,10 @@ def provenance(problem: Problem, rtol: float | None, began: datetime.datetime) -
     """Version, commit, seeds, number type, tolerances, device and time of a run."""
     import jax
 
-    from .. import __version__
-
     device = jax.devices()[0]
     spec = problem.spec
     return {
-        "version": __version__,
+        "version": metadata.version("saddlescope"),
         "commit": _commit(),
         "seed": getattr(spec.init, "seed", None),
         "task_seed": getattr(problem.task, "seed", None),
