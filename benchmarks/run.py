@@ -40,7 +40,9 @@ def main() -> None:
         out = Path(folder)
         env = os.environ | {"SADDLESCOPE_CACHE": str(out / "cache")}
         spec = out / "linear.toml"
-        spec.write_text(subprocess.run([*SADDLESCOPE, "init", "linear"], capture_output=True, text=True, check=True).stdout)
+        spec.write_text(
+            subprocess.run([*SADDLESCOPE, "init", "linear"], capture_output=True, text=True, check=True).stdout
+        )
         seconds([*SADDLESCOPE, "--help"], env)
         added = []
         for _ in range(2 * runs):
@@ -51,10 +53,16 @@ def main() -> None:
         results["first run, nothing compiled (s)"] = spread([seconds(single, env)])
         results["run, new process, compiled programs kept (s)"] = spread([seconds(single, env) for _ in range(runs)])
         figure = [*SADDLESCOPE, "reproduce", "figure-1", "--out", str(out / "figure")]
-        results["figure 1, nothing compiled (s)"] = spread([seconds(figure, env | {"SADDLESCOPE_CACHE": str(out / "c2")})])
-        results["figure 1, compiled programs kept (s)"] = spread([seconds(figure, env | {"SADDLESCOPE_CACHE": str(out / "c2")})])
+        results["figure 1, nothing compiled (s)"] = spread(
+            [seconds(figure, env | {"SADDLESCOPE_CACHE": str(out / "c2")})]
+        )
+        results["figure 1, compiled programs kept (s)"] = spread(
+            [seconds(figure, env | {"SADDLESCOPE_CACHE": str(out / "c2")})]
+        )
     about = {"machine": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()}
-    (HERE / "results.json").write_text(json.dumps({"about": about, "results": results}, indent=2) + "\n", encoding="utf-8")
+    (HERE / "results.json").write_text(
+        json.dumps({"about": about, "results": results}, indent=2) + "\n", encoding="utf-8"
+    )
     for name, r in results.items():
         print(f"{name:50} {r['median']:7.2f}   [{r['smallest']:.2f}, {r['largest']:.2f}]   {r['runs']} runs")
 

@@ -16,7 +16,9 @@ def main() -> None:
         }
     )
     for stage in ss.summarize(record)["stages"]:
-        print(f"{stage['kind']:6} {stage['effective_width']}  loss {stage['height']:.6f}  until t = {stage['t_end']:.6f}")
+        print(
+            f"{stage['kind']:6} {stage['effective_width']}  loss {stage['height']:.6f}  until t = {stage['t_end']:.6f}"
+        )
 
 
 if __name__ == "__main__":

@@ -43,7 +43,9 @@ def main() -> None:
     summary = ss.summarize(record)
     print(f"{record.attrs['title']}: {summary['ended']}, loss {summary['final_loss']:.1e}, cause: {summary['cause']}")
     for stage in summary["stages"]:
-        print(f"{stage['kind']:6} {stage['effective_width']}  loss {stage['height']:.4f}  until t = {stage['t_end']:.4f}")
+        print(
+            f"{stage['kind']:6} {stage['effective_width']}  loss {stage['height']:.4f}  until t = {stage['t_end']:.4f}"
+        )
 
 
 if __name__ == "__main__":
