@@ -14,7 +14,7 @@ import pytest
 from scipy.integrate import DOP853, RK45
 from scipy.interpolate import CubicHermiteSpline
 
-from saddlescope.integrate import METHODS, AbstractField, Controls, advance, start
+from saddlescope.integrate import METHODS, AbstractField, Controls, advance, methods, start
 from saddlescope.integrate.sampling import extra_stages, interpolate
 
 NO_MODE = np.zeros(0, np.int32)
@@ -412,3 +412,14 @@ def test_what_is_returned_is_64_bits_whatever_the_setting():
         assert states.dtype == curve.dtype == np.float64
         found.append(states)
     np.testing.assert_array_equal(*found)
+
+
+def test_the_coefficients_are_those_that_scipy_publishes():
+    from scipy.integrate import DOP853, RK45
+
+    for order, theirs in ((8, DOP853), (5, RK45)):
+        ours = methods._coefficients(order)
+        assert len(ours) == {8: 6, 5: 4}[order]
+        for name, values in ours.items():
+            np.testing.assert_array_equal(values, getattr(theirs, name))
+            assert not np.array_equal(values * (1 + 1e-15), getattr(theirs, name))

@@ -1,10 +1,15 @@
-"""The explicit methods, with the coefficients of their authors as SciPy publishes them.
+"""The explicit methods, with the coefficients of their authors.
 
-- Order 8: DOP853 of Hairer, Norsett & Wanner, *Solving Ordinary Differential Equations I* (1993), section II.5; dense output of order 7.
+- Order 8: DOP853 of Hairer, Norsett & Wanner, *Solving Ordinary Differential Equations I* (1993), II.5; dense output of order 7.
 - Order 5: Dormand & Prince (1980), dense output of order 4 by Shampine (1986).
+
+The numbers stand in `dormand_prince.json`, in the layout of SciPy's classes DOP853 and RK45, and a test holds them to these. They are
+not read from there at run time, because importing an integration library costs more than a short run.
 """
 
 import functools
+import json
+from pathlib import Path
 
 import numpy as np
 
@@ -12,29 +17,36 @@ from ._base import Method
 
 
 @functools.cache
+def _coefficients(order: int) -> dict[str, np.ndarray]:
+    text = (Path(__file__).parent / "dormand_prince.json").read_text(encoding="utf-8")
+    return {name: np.array(values) for name, values in json.loads(text)[str(order)].items()}
+
+
+def _stages(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """All stages and the step itself as one square table."""
+    count = len(b)
+    stages = np.zeros((count + 1, count + 1))
+    stages[:count, : a.shape[1]] = a
+    stages[count, :count] = b
+    return stages
+
+
+@functools.cache
 def dormand_prince_8() -> Method:
     """Order 8 with an error estimate made of orders 5 and 3: 12 gradients a step."""
-    from scipy.integrate import DOP853
-
-    s = DOP853.n_stages
-    stages = np.zeros((s + 1, s + 1))
-    stages[:s, :s] = DOP853.A
-    stages[s, :s] = DOP853.B
-    extra = np.zeros((3, s + 4))
-    extra[:, : DOP853.A_EXTRA.shape[1]] = DOP853.A_EXTRA
-    return Method(8, stages, np.stack([DOP853.E5, DOP853.E3]), extra, np.asarray(DOP853.D), "hairer")
+    c = _coefficients(8)
+    stages = _stages(c["A"], c["B"])
+    extra = np.zeros((3, len(stages) + 3))
+    extra[:, : c["A_EXTRA"].shape[1]] = c["A_EXTRA"]
+    return Method(8, stages, np.stack([c["E5"], c["E3"]]), extra, c["D"], "hairer")
 
 
 @functools.cache
 def dormand_prince_5() -> Method:
     """Order 5 with an error estimate of order 4: 6 gradients a step."""
-    from scipy.integrate import RK45
-
-    s = RK45.n_stages
-    stages = np.zeros((s + 1, s + 1))
-    stages[:s, : s - 1] = RK45.A
-    stages[s, :s] = RK45.B
-    return Method(5, stages, np.asarray(RK45.E)[None], np.zeros((0, s + 1)), np.asarray(RK45.P), "polynomial")
+    c = _coefficients(5)
+    stages = _stages(c["A"], c["B"])
+    return Method(5, stages, c["E"][None], np.zeros((0, len(stages))), c["P"], "polynomial")
 
 
 METHODS = {8: dormand_prince_8, 5: dormand_prince_5}

@@ -6,9 +6,11 @@ digits when the loss fell through a level.
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
 
 from ._base import checked_series
+
+#: Halvings of an interval: to the spacing of the numbers, also where the root is close to its start.
+HALVINGS = 80
 
 
 def interpolate_loss(t: ArrayLike, loss: ArrayLike, speed: ArrayLike, at: ArrayLike) -> NDArray:
@@ -68,8 +70,13 @@ def crossing_time(t: ArrayLike, loss: ArrayLike, speed: ArrayLike, level: float)
 
     if missing(1.0) >= 0:  # by rounding, where the level is the loss of the second sample
         return float(t[i + 1])
-    # the cubic falls all the way (its slopes were made to), so there is one root
-    return float(t[i] + h * brentq(missing, 0.0, 1.0, xtol=1e-16, rtol=4 * np.finfo(np.float64).eps))
+    # the cubic falls all the way (its slopes were made to), so there is one root, and halving finds it; a library's root
+    # finder would cost every run its import
+    low, high = 0.0, 1.0
+    for _ in range(HALVINGS):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if missing(middle) >= 0 else (low, middle)
+    return float(t[i] + h * low)
 
 
 def _falls(first, last, speed_first, speed_last, h):
