@@ -85,7 +85,7 @@ def rooms(monkeypatch):
         summarize=lambda record: record,
     )
     plots = SimpleNamespace(
-        run_figure=lambda record: "figure", save=lambda figure, stem, formats: calls.append(("figure", stem))
+        run_figure=lambda record: "figure", save=lambda figure, stem, formats, dpi: calls.append(("figure", stem))
     )
     experiments = SimpleNamespace(
         EXPERIMENTS=("figure-1", "table-1"),

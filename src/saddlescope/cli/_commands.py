@@ -141,7 +141,7 @@ def _print_json(value: Any) -> None:
 def _draw(record: Any, directory: Path) -> None:
     from .. import plots
 
-    plots.save(plots.run_figure(record), directory / "figure", ("png",))
+    plots.save(plots.run_figure(record), directory / "figure", ("png",), dpi=150)
 
 
 def _check_writable(directory: Path) -> None:

@@ -10,18 +10,21 @@ from matplotlib.figure import Figure
 from . import _style
 
 
-def save(figure: Figure, stem: str | os.PathLike[str], formats: tuple[str, ...] = ("png", "pdf")) -> tuple[Path, ...]:
-    """Writes `stem`.png (200 dots per inch) and `stem`.pdf, and returns their paths.
+def save(
+    figure: Figure, stem: str | os.PathLike[str], formats: tuple[str, ...] = ("png", "pdf"), dpi: int = 200
+) -> tuple[Path, ...]:
+    """Writes `stem`.png and `stem`.pdf, and returns their paths.
 
     **Arguments:**
 
     - `stem`: a path without its ending, in a directory that exists.
     - `formats`: which of the two, in this order.
+    - `dpi`: dots per inch of the PNG.
 
     **Raises:** `OSError` if a file cannot be written.
     """
     options: dict[str, dict[str, Any]] = {
-        "png": {"dpi": 200, "metadata": {"Software": "saddlescope"}},
+        "png": {"dpi": dpi, "metadata": {"Software": "saddlescope"}},
         "pdf": {"metadata": {"Creator": "saddlescope", "CreationDate": None}},
     }
     paths = tuple(Path(f"{os.fspath(stem)}.{name}") for name in formats)
