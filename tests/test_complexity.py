@@ -204,7 +204,7 @@ def test_relu_units_on_some_rays_count_as_many_as_the_rays(rays, dead, rng):
     network = layer(ReLU(), u, v)
     objective = data_for(network, x)
     assert found(network, objective) == ((rays,), "rays")
-    narrow, _ = reduce(network, objective)
+    narrow = reduce(network, objective).network
     # on exact rays the narrow network is the same function, and its units are the rays
     np.testing.assert_allclose(outputs(narrow, x), outputs(network, x), atol=1e-12 * np.abs(outputs(network, x)).max())
     cosines = (narrow.u / np.linalg.norm(narrow.u, axis=1)[:, None]) @ (u / np.linalg.norm(u, axis=1)[:, None]).T
@@ -298,7 +298,8 @@ def test_the_function_zero_needs_nothing(rng):
             for targets in (y, 0 * y):
                 objective = data_for(zero, x, targets)
                 assert effective_width(zero, objective) == Complexity((0,), "origin")
-                assert reduce(zero, objective) == (None, Complexity((0,), "origin"))
+                left = reduce(zero, objective)
+                assert (left.network, left.complexity) == (None, Complexity((0,), "origin"))
     # units that cancel are a function zero too
     cancelling = layer(Tanh(), np.vstack([u[:4], -u[:4]]), np.vstack([v[:4], v[:4]]))
     assert found(cancelling, data_for(cancelling, x, y)) == ((0,), "origin")
@@ -354,7 +355,8 @@ def test_split_units_count_once_and_the_narrow_network_is_within_tau(case, rng):
     network, x = split_at_random(case, rng), inputs(case.x_shape, 30)
     y = outputs(network, x)
     objective = data_for(network, x, y, compress=False)
-    narrow, complexity = reduce(network, objective)
+    found = reduce(network, objective)
+    narrow, complexity = found.network, found.complexity
     # a merged head with one number as readout is one form, which two heads only share
     assert complexity.widths == ((1,) if case.name == "cubic-merged" else (2,))
     kind = "rank" if case.unit.unit.linear else "rays" if case.unit.unit.degree == 1 else "copies"
@@ -376,7 +378,8 @@ def test_a_narrower_network_than_the_effective_width_would_change_the_function(r
     inside, x = rotation(rng, UNITS)[:, :2], rng.normal(size=(SAMPLES, INPUTS))
     network = layer(Linear(), inside @ rotation(rng, INPUTS)[:2], inside @ rotation(rng, OUTPUTS)[:2])
     objective = data_for(network, x)
-    narrow, complexity = reduce(network, objective, 0.9)
+    found = reduce(network, objective, 0.9)
+    narrow, complexity = found.network, found.complexity
     assert complexity.widths == (1,)
     error = change(x, network, narrow, outputs(network, x))
     assert TAU < error <= 0.9
@@ -392,7 +395,8 @@ def test_reduced_networks_of_any_weights_are_within_tau(name, tau, rng):
         size = 10.0 ** rng.uniform(-2, 0, size=(5, 1))
         network = case.zeros().with_arrays({"u": rng.normal(size=(5, 4)), "v": size * rng.normal(size=(5, 2))})
         x, y = inputs((4,), 30), rng.normal(size=(30, 2))
-        narrow, complexity = reduce(network, data_for(network, x, y, compress=False), tau)
+        found = reduce(network, data_for(network, x, y, compress=False), tau)
+        narrow, complexity = found.network, found.complexity
         f = slow.function(network.arrays(), x)
         g = 0 * f if narrow is None else slow.function(narrow.arrays(), x)
         assert np.linalg.norm(f - g) <= tau * max(np.linalg.norm(f), np.linalg.norm(y)) * (1 + 1e-9)
@@ -445,7 +449,8 @@ def test_a_deep_linear_network_of_some_rank_has_that_width_in_every_layer(rank, 
     network = deep(Linear(), *(w + 1e-3 * rng.normal(size=w.shape) for w in weights))
     x = rng.normal(size=(SAMPLES, 4))
     objective = data_for(network, x)
-    narrow, complexity = reduce(network, objective)
+    found = reduce(network, objective)
+    narrow, complexity = found.network, found.complexity
     assert complexity == effective_width(network, objective) == Complexity((rank,) * 3, "rank")
     assert [w.shape for w in narrow.weights] == [(rank, 4), (rank, rank), (rank, rank), (3, rank)]
     f, g = (SlowDeep("linear", 4).function(net.arrays(), x) for net in (network, narrow))
@@ -463,12 +468,14 @@ def test_the_layers_of_a_deep_network_have_widths_of_their_own(neuron, kind, rng
     x = rng.normal(size=(SAMPLES, 4))
     np.testing.assert_allclose(outputs(network, x), outputs(narrow, x), rtol=1e-9, atol=1e-11)
     objective = data_for(network, x)
-    made, complexity = reduce(network, objective)
+    found = reduce(network, objective)
+    made, complexity = found.network, found.complexity
     assert complexity == effective_width(network, objective) == Complexity((3, 2), kind)
     assert [w.shape for w in made.weights] == [w.shape for w in narrow.weights]
     assert change(x, network, made, outputs(network, x)) < 1e-9  # copies merge exactly
     dead = deep(neuron, *network.weights[:-1], 0 * network.weights[-1])
-    assert reduce(dead, objective) == (None, Complexity((0, 0), "origin"))
+    found = reduce(dead, objective)
+    assert (found.network, found.complexity) == (None, Complexity((0, 0), "origin"))
     assert effective_width(dead, objective) == Complexity((0, 0), "origin")
 
 

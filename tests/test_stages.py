@@ -235,7 +235,7 @@ def test_a_run_without_plateaus_has_no_stages():
 def test_where_no_fixed_point_is_accepted_the_height_is_read_off_the_curve(monkeypatch):
     network, loss = beside_the_first_saddle(1e-4)
     run, (known, _) = stages_of(network, loss)
-    monkeypatch.setattr("saddlescope.stages.find.saddle_near", lambda *_, **__: None)
+    monkeypatch.setattr("saddlescope.stages.find.find", lambda *_, **__: None)
     stages, end = find_stages(run_of(run, loss, range(len(run.states))))
     assert [s.height_source for s in stages] == ["curve"]
     assert stages[0].height == run.loss[np.argmin(np.where(run.loss > 0.3, run.speed, np.inf))]

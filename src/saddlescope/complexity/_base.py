@@ -18,11 +18,15 @@ TAU = 1e-2
 
 
 class Reduced(NamedTuple):
-    """A narrower layer: `u` [width, weights], `v` [width, features, outputs], and the kind of reduction."""
+    """A narrower layer: `u` [width, weights], `v` [width, features, outputs], and the kind of reduction.
+
+    `labels` [units] tells which narrow unit each of the layer's units went into, -1 for those that were dropped; None where they mix freely.
+    """
 
     u: np.ndarray
     v: np.ndarray
     kind: str
+    labels: np.ndarray | None
 
     @property
     def width(self) -> int:

@@ -15,4 +15,6 @@ def by_activity(view: LayerView, tau: float) -> Reduced:
 
     width = fewest(len(order), fits)
     kept = order[: len(order) if width is None else width]
-    return Reduced(view.u[kept], view.v[kept], "active")
+    labels = np.full(len(order), -1)
+    labels[kept] = np.arange(len(kept))
+    return Reduced(view.u[kept], view.v[kept], "active", labels)

@@ -1,10 +1,12 @@
 """Effective width: the fewest units found by any reduction that a layer's facts allow, and the narrow network itself."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from ..networks import AbstractNetwork
+from ..embeddings import Mixing, fitted
+from ..networks import AbstractLens, AbstractNetwork
 from ..objective import Objective
 from ._base import TAU, LayerView, Reduced
 from .active import by_activity
@@ -19,7 +21,7 @@ def reduce_layer(view: LayerView, tau: float = TAU) -> Reduced:
     """
     none = np.zeros((0, view.u.shape[1])), np.zeros((0, *view.v.shape[1:]))
     if view.change(*none, view.phi[:, :0]) <= tau:
-        return Reduced(*none, "origin")
+        return Reduced(*none, "origin", np.full(len(view.u), -1))
     found = [by_rank(view, tau)] if view.lens.facts.linear else []
     if not view.lens.facts.linear:
         if view.lens.facts.degree != 1:
@@ -28,7 +30,9 @@ def reduce_layer(view: LayerView, tau: float = TAU) -> Reduced:
     best = min((r for r in found if r is not None), key=lambda r: r.width, default=None)
     if best is None or best.width >= len(view.u):
         # a rank is a rank also where it is full; other reductions that leave every unit have found nothing
-        return Reduced(view.u, view.v, "rank" if view.lens.facts.linear else "none")
+        if view.lens.facts.linear:
+            return Reduced(view.u, view.v, "rank", None)
+        return Reduced(view.u, view.v, "none", np.arange(len(view.u)))
     return best
 
 
@@ -61,19 +65,57 @@ def effective_width(network: AbstractNetwork, objective: Objective, tau: float =
     return Complexity(widths, min(found, key=lambda r: r.width).kind)
 
 
-def reduce(
-    network: AbstractNetwork, objective: Objective, tau: float = TAU
-) -> tuple[AbstractNetwork | None, Complexity]:
-    """A network as narrow as its effective width, layer after layer, and what it is; None where nothing is left.
+class Step(NamedTuple):
+    """One layer's reduction: the lens on it before, and which narrow unit each of its units went into (see `Reduced`)."""
 
-    Each layer may change the function by tau.
+    before: AbstractLens
+    labels: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class NearReduction:
+    """A network as narrow as its effective width.
+
+    - `network`: None where nothing is left.
+    - `complexity`: its widths and kind.
+    - `change`: root mean square change of the function on the data, relative to max(rms f, rms y).
+    - `steps`: how it was reduced, layer after layer.
     """
-    widths, kinds = [], []
+
+    network: AbstractNetwork | None
+    complexity: Complexity
+    change: float
+    steps: tuple[Step, ...]
+
+    def back(self, narrow: AbstractNetwork) -> tuple[AbstractNetwork, tuple[Mixing, ...]]:
+        """The wide network that embeds `narrow` (of the reduction's shapes) nearest to the one reduced, and its matrices, a pair a layer.
+
+        Raises `ValueError` with the reason where the facts do not allow such an embedding.
+        """
+        embeddings = []
+        for layer, step in reversed(list(enumerate(self.steps))):
+            here = narrow.lenses()[layer]
+            embedding = fitted(step.before, here, step.labels)
+            narrow = embedding(here)
+            embeddings.append(embedding)
+        return narrow, tuple(reversed(embeddings))
+
+
+def reduce(network: AbstractNetwork, objective: Objective, tau: float = TAU) -> NearReduction:
+    """A network as narrow as its effective width, layer after layer. Each layer may change the function by tau."""
+    widths, kinds, steps = [], [], []
+    first: LayerView | None = None
     for layer in range(len(network.lenses())):
-        reduced = reduce_layer(LayerView(network, layer, objective), tau)
+        view = LayerView(network, layer, objective)
+        first = first or view
+        reduced = reduce_layer(view, tau)
         if reduced.width == 0:
-            return None, Complexity((0,) * len(network.lenses()), "origin")
-        network = network.lenses()[layer].put(reduced.u, reduced.v)
+            nothing = first.change(first.u[:0], first.v[:0], first.phi[:, :0])
+            return NearReduction(None, Complexity((0,) * len(network.lenses()), "origin"), nothing, ())
+        steps.append(Step(view.lens, reduced.labels))
+        network = view.lens.put(reduced.u, reduced.v)
         widths.append(reduced.width)
         kinds.append(reduced.kind)
-    return network, Complexity(tuple(widths), kinds[int(np.argmin(widths))])
+    assert first is not None
+    change = first.distance(LayerView(network, 0, objective).outputs)
+    return NearReduction(network, Complexity(tuple(widths), kinds[int(np.argmin(widths))]), change, tuple(steps))

@@ -32,11 +32,16 @@ def by_merging(view: LayerView, tau: float) -> Reduced | None:
     upper = np.triu_indices(left.width, 1)
     tree = linkage(1 - cosines[upper], "average") if left.width > 1 else None
 
+    def members(count: int) -> list[np.ndarray]:
+        if tree is None or count in (0, left.width):
+            return [np.array([i]) for i in range(count)]
+        labels = fcluster(tree, count, "maxclust")
+        return [np.flatnonzero(labels == label) for label in np.unique(labels)]
+
     def grouped(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        groups = members(count)
         if tree is None or count in (0, left.width):
             return left.u[:count], left.v[:count], view.phi[:, index[:count]]
-        labels = fcluster(tree, count, "maxclust")
-        groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
         u = np.stack([_together(left.u[g], left.v[g], view.lens.facts) for g in groups])
         phi = view.features_of(u)
         v = []
@@ -55,8 +60,11 @@ def by_merging(view: LayerView, tau: float) -> Reduced | None:
         return u[order[:count]], v[order[:count]], phi[:, order[:count]]
 
     width = fewest(len(u), lambda n: view.change(*left_of_groups(n)) <= tau)
-    u, v, _ = left_of_groups(len(u) if width is None else width)
-    return Reduced(u, v, "rays" if view.lens.facts.degree == 1 else "copies")
+    kept = order[: len(u) if width is None else width]
+    labels, groups = np.full(len(view.u), -1), members(len(u))
+    for k, group in enumerate(kept):
+        labels[index[groups[group]]] = k
+    return Reduced(u[kept], v[kept], "rays" if view.lens.facts.degree == 1 else "copies", labels)
 
 
 def _together(u: np.ndarray, v: np.ndarray, facts: Facts) -> np.ndarray:

@@ -32,4 +32,4 @@ def by_rank(view: LayerView, tau: float) -> Reduced | None:
         return view.change(u, v, np.moveaxis(rows @ u.T, 1, 2)) <= tau
 
     width = fewest(most, fits)
-    return None if width is None else Reduced(*truncated(width), "rank")
+    return None if width is None else Reduced(*truncated(width), "rank", None)

@@ -63,7 +63,7 @@ def polish(network: AbstractNetwork, objective: Objective, *, throw: bool = True
             y = ravel_pytree(_alternate(network, objective))[0]
         y, first = _marquardt(network, objective, np.asarray(y), zero)
         y, second = _newton(network, objective, y, zero) if y.size <= NEWTON_WEIGHTS else (y, 0)
-        residual, jacobian = (np.asarray(a) for a in _linearise(network, objective, y))
+        residual, jacobian = (np.asarray(a) for a in linearise(network, objective, y))
         relative = 0.0 if np.linalg.norm(residual) <= zero else _relative(residual, jacobian)
         final = jax.tree.map(lambda a: np.asarray(a) if eqx.is_array(a) else a, unravel(jnp.asarray(y)))
         loss = 0.5 * float(np.sum(residual**2)) + float(objective.irreducible)
@@ -86,7 +86,7 @@ def nearest_fixed_point(network: AbstractNetwork, objective: Objective, *, throw
         objective = jax.tree.map(jnp.asarray, objective)
         y, unravel = ravel_pytree(network)
         y, count = np.asarray(y), 0
-        residual, jacobian = (np.asarray(a) for a in _linearise(network, objective, y))
+        residual, jacobian = (np.asarray(a) for a in linearise(network, objective, y))
         while y.size <= NEWTON_WEIGHTS and count < NEWTON_ITERATIONS and _relative(residual, jacobian) > STATIONARY:
             gradient = jacobian.T @ residual
             values, vectors = np.linalg.eigh(hessian(unravel(jnp.asarray(y)), objective))
@@ -94,7 +94,7 @@ def nearest_fixed_point(network: AbstractNetwork, objective: Objective, *, throw
             step = vectors @ np.where(kept, (vectors.T @ gradient) / np.where(kept, values, 1.0), 0.0)
             length, size = 1.0, np.linalg.norm(gradient)
             while length > 1e-3:
-                trial, trial_jacobian = (np.asarray(a) for a in _linearise(network, objective, y - length * step))
+                trial, trial_jacobian = (np.asarray(a) for a in linearise(network, objective, y - length * step))
                 if np.linalg.norm(trial_jacobian.T @ trial) < size:
                     break
                 length /= 2
@@ -140,7 +140,7 @@ def _alternate(network: AbstractNetwork, objective: Objective) -> AbstractNetwor
 
 
 def _marquardt(network, objective, y: np.ndarray, zero: float) -> tuple[np.ndarray, int]:
-    residual, jacobian = (np.asarray(a) for a in _linearise(network, objective, y))
+    residual, jacobian = (np.asarray(a) for a in linearise(network, objective, y))
     damping, count = 1e-3, 0
     while (
         count < MARQUARDT_ITERATIONS and np.linalg.norm(residual) > zero and _relative(residual, jacobian) > STATIONARY
@@ -149,7 +149,7 @@ def _marquardt(network, objective, y: np.ndarray, zero: float) -> tuple[np.ndarr
         normal, gradient = jacobian.T @ jacobian, jacobian.T @ residual
         size = max(float(np.max(np.diag(normal), initial=0.0)), 1e-300)
         step = _damped(normal, gradient, damping * size)
-        trial, trial_jacobian = (np.asarray(a) for a in _linearise(network, objective, y - step))
+        trial, trial_jacobian = (np.asarray(a) for a in linearise(network, objective, y - step))
         gain = np.sum(residual**2) - np.sum(trial**2)
         if gain > 0:
             y, damping = y - step, max(damping / 5, 1e-15)
@@ -167,7 +167,7 @@ def _marquardt(network, objective, y: np.ndarray, zero: float) -> tuple[np.ndarr
 def _newton(network, objective, y: np.ndarray, zero: float) -> tuple[np.ndarray, int]:
     """Newton's steps with absolute curvatures, so that they descend, damped until they do."""
     _, unravel = ravel_pytree(network)
-    residual, jacobian = (np.asarray(a) for a in _linearise(network, objective, y))
+    residual, jacobian = (np.asarray(a) for a in linearise(network, objective, y))
     damping = 0.0
     for count in range(NEWTON_ITERATIONS):
         if np.linalg.norm(residual) <= zero or _relative(residual, jacobian) <= STATIONARY:
@@ -181,7 +181,7 @@ def _newton(network, objective, y: np.ndarray, zero: float) -> tuple[np.ndarray,
             # directions flatter than the damping are symmetries, or minima that form a manifold: they need no step
             kept = sizes > max(FLAT, damping) * top
             step = vectors @ np.where(kept, along / np.where(kept, sizes + damping * top, 1.0), 0.0)
-            trial, trial_jacobian = (np.asarray(a) for a in _linearise(network, objective, y - step))
+            trial, trial_jacobian = (np.asarray(a) for a in linearise(network, objective, y - step))
             loss, before = np.sum(trial**2), np.sum(residual**2)
             shrinks = np.linalg.norm(trial_jacobian.T @ trial) < np.linalg.norm(gradient)
             # near the end the loss is flat to rounding, and only the gradient still tells
@@ -209,10 +209,13 @@ def _damped(normal: np.ndarray, gradient: np.ndarray, damping: float) -> np.ndar
 
 
 @eqx.filter_jit
-def _linearise(network, objective, y):
+def linearise(network, objective, y):
     _, unravel = ravel_pytree(network)
 
     def residual(y):
         return objective.residual(unravel(y)).reshape(-1)
 
     return residual(y), jax.jacfwd(residual)(y)
+
+
+_linearise = linearise

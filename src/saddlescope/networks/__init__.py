@@ -1,8 +1,21 @@
-"""f: one layer of units, deep ones, and the lenses that show their hidden layers."""
+"""f: one layer of units, deep ones, and the lenses that show their hidden layers, of any model."""
 
 from ._base import AbstractLens, AbstractNetwork
 from .build import ARCHITECTURES, build, form, neuron
 from .deep import Deep
+from .foreign import Foreign, Hidden, wrong_lens
 from .layer import Layer
 
-__all__ = ["ARCHITECTURES", "AbstractLens", "AbstractNetwork", "Deep", "Layer", "build", "form", "neuron"]
+__all__ = [
+    "ARCHITECTURES",
+    "AbstractLens",
+    "AbstractNetwork",
+    "Deep",
+    "Foreign",
+    "Hidden",
+    "Layer",
+    "build",
+    "form",
+    "neuron",
+    "wrong_lens",
+]

@@ -85,6 +85,10 @@ class AbstractLens(eqx.Module):
     def put(self, u: Float[Array, "units weights"], v: Float[Array, "units features outputs"]) -> AbstractNetwork: ...
 
     @abc.abstractmethod
+    def of(self, network: AbstractNetwork) -> "AbstractLens":
+        """The lens on the same layer of another network of this form, of any width."""
+
+    @abc.abstractmethod
     def supports(self, change: str) -> str | None:
         """None where `change` ("width", "u", "v") can be expressed, otherwise the reason why it cannot."""
 

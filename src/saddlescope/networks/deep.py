@@ -109,6 +109,10 @@ class DeepLens(AbstractLens):
         w[self.layer], w[self.layer + 1] = u, v[:, 0].T
         return Deep(self.network.neuron, tuple(w), self.network.name)
 
+    def of(self, network: AbstractNetwork) -> "DeepLens":
+        assert isinstance(network, Deep)
+        return DeepLens(network, self.layer)
+
     def supports(self, change: str) -> str | None:
         return None
 

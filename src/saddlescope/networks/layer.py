@@ -110,6 +110,10 @@ class LayerLens(AbstractLens):
     def put(self, u: Float[Array, "units weights"], v: Float[Array, "units features outputs"]) -> Layer:
         return Layer(self.network.unit, u, v, self.network.schema, self.network.name)
 
+    def of(self, network: AbstractNetwork) -> "LayerLens":
+        assert isinstance(network, Layer)
+        return LayerLens(network)
+
     def supports(self, change: str) -> str | None:
         return None
 

@@ -2,6 +2,5 @@
 
 from ._base import End, Stage
 from .find import Run, find_stages
-from .saddle import Saddle, saddle_near
 
-__all__ = ["End", "Run", "Saddle", "Stage", "find_stages", "saddle_near"]
+__all__ = ["End", "Run", "Stage", "find_stages"]

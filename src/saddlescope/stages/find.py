@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 
 from ..complexity import effective_width, inner_ranks
-from ..fixed_points import certify
+from ..fixed_points import FixedPoint, certify, find
 from ..networks import AbstractNetwork
 from ..objective import Objective
 from ..series import PlateauConstants, crossing_time, find_plateaus, slowest_point
 from ._base import End, Stage, Width
-from .saddle import Saddle, index_of, saddle_near
+from .card import index_of
 
 #: Accepted is a fixed point whose loss lies within this part of the smaller neighbouring drop of the loss at the slowest point.
 REACH = 0.25
@@ -55,13 +55,14 @@ class Run:
         candidates = np.flatnonzero(near)
         return int(candidates[np.argmin(self.speed[self.positions[candidates]])])
 
-    def saddle_near(
+    def fixed_point_near(
         self, snapshot: int, loss: float, reach: float, *, whole: bool = False, farthest: float = np.inf
-    ) -> Saddle | None:
-        """`saddle_near` for a kept state; None after an interrupt, when nobody wants to wait for a search."""
+    ) -> FixedPoint | None:
+        """`fixed_points.find` for a kept state; None after an interrupt, when nobody wants to wait for a search."""
         if self.ended == "interrupted":
             return None
-        return saddle_near(self.networks[snapshot], self.objective, loss, reach, whole=whole, farthest=farthest)
+        network = self.networks[snapshot]
+        return find(network, self.objective, loss=loss, reach=reach, whole=whole, farthest=farthest, throw=False)
 
     def width_at(self, snapshot: int) -> tuple[tuple[int, ...], str]:
         found = effective_width(self.networks[snapshot], self.objective)
@@ -85,46 +86,46 @@ def find_stages(run: Run, constants: PlateauConstants | None = None) -> tuple[tu
     final = len(run.positions) - 1
     # without a plateau there is no drop to compare with: only what lies at the last loss itself
     reach = REACH * final_drop if losses else max(1e-3 * run.last, 1e-6 * run.first)
-    last = run.saddle_near(final, run.last, reach, whole=True)
+    last = run.fixed_point_near(final, run.last, reach, whole=True)
     beside = last is None and len(losses) > 1 and final_drop <= REACH * (losses[-2] - losses[-1])
     if beside and run.ended not in AT_REST:
         # still at the last plateau found: what it will fall to is not known yet, so only the drop before it counts
-        last = run.saddle_near(final, run.last, REACH * (losses[-2] - losses[-1]))
+        last = run.fixed_point_near(final, run.last, REACH * (losses[-2] - losses[-1]))
     stopped_on = None
     if run.ended not in AT_REST and last is not None:
         at_least = constants.loss_difference * max(drop, 0.0)
-        near = beside or not losses or abs(last.height - run.last) <= max(at_least, 1e-3 * max(final_drop, 0.0))
+        near = beside or not losses or abs(last.loss - run.last) <= max(at_least, 1e-3 * max(final_drop, 0.0))
         slowing = _decades_slower(run, places[-1][0] if places else 0) >= constants.persistence
         # dead units keep a network at rest that its embedding, with silent ones in their place, is not; mid-way to rest it is the reverse
-        states = (last.wide, run.networks[final])
+        states = (last.network, run.networks[final])
         if (near or slowing) and not any(certify(state, run.objective).rests for state in states):
             stopped_on = last
     stages: list[Stage] = []
-    saddles: list[Saddle | None] = []
+    saddles: list[FixedPoint | None] = []
     for k, (index, _) in enumerate(places):
         above = losses[k - 1] - losses[k] if k else np.inf
         below = losses[k] - (losses[k + 1] if k + 1 < len(losses) else run.last)
         snapshot = 0 if index == 0 else run.snapshot_near(index, drop)
         reach = REACH * min(above, below)
-        if stopped_on is not None and k == len(places) - 1 and abs(stopped_on.height - losses[k]) <= REACH * above:
+        if stopped_on is not None and k == len(places) - 1 and abs(stopped_on.loss - losses[k]) <= REACH * above:
             reach = REACH * above if np.isfinite(above) else 1e-3 * run.last
         # before the first plateau there is no drop to compare with: the function itself has to be near
-        saddles.append(run.saddle_near(snapshot, losses[k], reach, farthest=np.inf if k else FARTHEST))
+        saddles.append(run.fixed_point_near(snapshot, losses[k], reach, farthest=np.inf if k else FARTHEST))
         stages.append(_stage(run, index, snapshot, saddles[-1], places[k][1]))
     if stopped_on is not None:
-        same = bool(stages) and abs(stages[-1].height - stopped_on.height) <= 1e-3 * max(
+        same = bool(stages) and abs(stages[-1].height - stopped_on.loss) <= 1e-3 * max(
             abs(stages[-1].height), run.first * 1e-3
         )
         if not same:
             after = np.arange(run.loss.size) > (places[-1][0] if places else -1)
-            there = np.flatnonzero(after & (np.abs(run.loss - stopped_on.height) <= abs(run.last - stopped_on.height)))
+            there = np.flatnonzero(after & (np.abs(run.loss - stopped_on.loss) <= abs(run.last - stopped_on.loss)))
             slowest = int(there[np.argmin(run.speed[there])]) if there.size else run.loss.size - 1
             snapshot = run.snapshot_near(slowest, max(drop, 1e-6 * run.first))
             stages.append(_stage(run, slowest, snapshot, stopped_on, None))
         stages[-1] = replace(stages[-1], stopped_on=True)
     end = _end(run, last, final)
     heights = [stage.height for stage in stages]
-    known_next = last.height if last is not None and stopped_on is None else None
+    known_next = last.loss if last is not None and stopped_on is None else None
     if run.ended in AT_REST and known_next is None:
         known_next = run.last
     stages = _timed(run, stages, [*heights[1:], known_next] if stages else [])
@@ -138,9 +139,9 @@ def _decades_slower(run: Run, since: int) -> float:
     return float(np.log10(run.speed[top] / lowest)) if lowest > 0 else 0.0
 
 
-def _stage(run: Run, index: int, snapshot: int, saddle: Saddle | None, persistence: float | None) -> Stage:
+def _stage(run: Run, index: int, snapshot: int, saddle: FixedPoint | None, persistence: float | None) -> Stage:
     if saddle is not None:
-        widths, kind, height, source = saddle.complexity.widths, saddle.complexity.kind, saddle.height, "fixed_point"
+        widths, kind, height, source = saddle.complexity.widths, saddle.complexity.kind, saddle.loss, "fixed_point"
         negative, zero, lowest = index_of(saddle, run.objective)
     else:
         widths, kind = run.width_at(snapshot)
@@ -161,7 +162,7 @@ def _stage(run: Run, index: int, snapshot: int, saddle: Saddle | None, persisten
         index=negative,
         nullity=zero,
         escape=_escape(run, negative, lowest),
-        inner_rank=inner_ranks(run.networks[snapshot] if saddle is None else saddle.wide, run.objective),
+        inner_rank=inner_ranks(run.networks[snapshot] if saddle is None else saddle.network, run.objective),
     )
 
 
@@ -186,16 +187,16 @@ def _timed(run: Run, stages: list[Stage], following: list[float | None]) -> list
     return timed
 
 
-def _end(run: Run, last: Saddle | None, final: int) -> End:
+def _end(run: Run, last: FixedPoint | None, final: int) -> End:
     if last is not None:
         negative, zero, _ = index_of(last, run.objective)
         return End(
-            last.height,
+            last.loss,
             _plain(last.complexity.widths),
             last.complexity.kind,
             negative,
             zero,
-            inner_ranks(last.wide, run.objective),
+            inner_ranks(last.network, run.objective),
         )
     widths, kind = run.width_at(final)
     return End(run.last, _plain(widths), kind, None, None)
