@@ -17,6 +17,13 @@ PROMISED = {
     ],
     "02_a_unit_of_your_own.py": ["__main__:Cubic", "origin 0", "active 1"],
     "03_where_am_i.py": ["t =    1  loss 3.99", "t =   14  loss 1.33", "t =   40  loss 0.000000"],
+    "04_grow_and_prune.py": [
+        "trained: 200 units, loss ",
+        "pruned:  2 units (rays), function changed by ",
+        "stuck:   1 unit, loss 1.333333",
+        "grown:   2 units, function changed by 0e+00, gradient ",
+        "kicked:  function changed by ",
+    ],
 }
 
 
@@ -42,3 +49,13 @@ def test_the_readme_shows_the_output_of_the_first_example():
     # heights to every digit; times to the six that two machines share
     for line in done.stdout.splitlines():
         assert line[:-2] in readme
+
+
+def test_pruning_and_growing_keep_what_they_promise():
+    script = EXAMPLES / "04_grow_and_prune.py"
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    _, pruned, _, grown, kicked = done.stdout.splitlines()
+    assert float(pruned.split()[-1]) < 1e-8
+    assert float(grown.split()[-1]) < 1e-12
+    assert 0 < float(kicked.split("by ")[1].split(",")[0]) < 1e-4
+    assert kicked.endswith("0.000000")

@@ -187,7 +187,7 @@ def test_a_linear_unit_inserted_sees_the_largest_singular_value(compress):
     residual = error_of(network, X, Y).T @ X / 30
     _left, values, right = np.linalg.svd(residual)
     size = np.sqrt(np.mean(np.sum(Y**2, axis=1)) * np.mean((X @ right[0]) ** 2))
-    found, u = insertion(network, loss)
+    found, _, u, _ = insertion(network, loss)
     np.testing.assert_allclose(np.abs(u @ right[0]), 1.0, atol=1e-6)
     assert found == pytest.approx(values[0] / size, rel=1e-6)
 
@@ -204,7 +204,7 @@ def test_a_quadratic_unit_inserted_sees_the_spectral_norm(sign, compress):
     y = np.einsum("na,ab,nb->n", x, matrix, x)[:, None]
     network, loss = small.neurons("quadratic", x, y, units=2, scale=0.2, weight=weight, compress=compress)
     correlation = np.einsum("n,n,na,nb->ab", weight, error_of(network, x, y)[:, 0], x, x)
-    found, u = insertion(network, loss)
+    found, _, u, _ = insertion(network, loss)
     norm = np.abs(np.linalg.eigvalsh(correlation)).max()
     size = np.sqrt(weight @ y[:, 0] ** 2 * 3)  # E (u.x)^4 = 3
     assert found == pytest.approx(norm / size, rel=1e-6)

@@ -53,8 +53,9 @@ STAGE = [
     "escape",
     "speed",
     "predicted",
+    "certificate",
 ]
-END = ["height", "effective_width", "kind", "index", "nullity"]
+END = ["height", "effective_width", "kind", "index", "nullity", "certificate"]
 ENDED = [
     "converged",
     "time",

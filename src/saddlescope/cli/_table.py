@@ -5,7 +5,7 @@ from typing import Any
 
 
 def stages_table(summary: Mapping[str, Any]) -> str:
-    """The stages of a run and its end, one a row; `-` for what is not known. `summary` is that of summary.json."""
+    """The stages of a run and its end, one a row, and what each is in words; `-` for what is not known. `summary` is that of summary.json."""
     head = ["stage", "height", "t_start", "t_end", "+-", "width", "kind", "index", "escape"]
     rows = [
         [
@@ -27,7 +27,13 @@ def stages_table(summary: Mapping[str, Any]) -> str:
     count = len(summary["stages"])
     cause = f"; cause: {summary['cause']}" if count and summary.get("cause") else ""
     ended = f"ended: {_word(summary.get('ended'))}, loss {_number(summary.get('final_loss'))}"
-    return f"{_aligned([head, *rows])}\n{count} stage{'' if count == 1 else 's'}{cause}; {ended}"
+    words = [
+        f"{name}: {stage['certificate']['sentence']}"
+        for name, stage in [*((str(n), s) for n, s in enumerate(summary["stages"], start=1)), ("end", end)]
+        if stage.get("certificate")
+    ]
+    lines = [_aligned([head, *rows]), *words, f"{count} stage{'' if count == 1 else 's'}{cause}; {ended}"]
+    return "\n".join(lines)
 
 
 def claims_table(claims: Sequence[Mapping[str, Any]]) -> str:

@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..complexity import LayerView
+from ..complexity import LayerView, effective_width
 from ..networks import AbstractNetwork
 from ..objective import Objective
 from .hessian import extreme_eigenvalues
-from .insertion import insertion
+from .insertion import insertion, path_insertion
 
 #: Lowest Hessian eigenvalue allowed, relative to the largest; the state asked about is itself only near a fixed point.
 CURVATURE = 1e-5
@@ -56,13 +56,25 @@ def certify(network: AbstractNetwork, objective: Objective) -> Certificate:
     if lowest < -CURVATURE * max(largest, 0.0):
         return Certificate(False, lowest, largest, np.nan, products)
     seen = np.nan
-    if len(network.lenses()) == 1:
-        facts = view.lens.facts
-        vacant = np.all(view.u == 0.0, axis=1)
-        dead = (np.max(np.abs(view.phi), axis=(0, 2)) == 0.0) & ~vacant
-        removable = (view.contribution <= REMOVABLE * view.scale) & ~dead if facts.order >= 2 else vacant & facts.kinks
-        if np.any(removable):
-            seen, _ = insertion(network, objective)
-            if seen > CORRELATION:
-                return Certificate(False, lowest, largest, seen, products)
+    if len(network.lenses()) == 1 and np.any(removable(view)):
+        seen = insertion(network, objective).relative
+    elif len(network.lenses()) > 1 and spare(network, objective):
+        seen = path_insertion(network, objective).relative
+    if seen > CORRELATION:  # not where it is NaN
+        return Certificate(False, lowest, largest, seen, products)
     return Certificate(True, lowest, largest, seen, products)
+
+
+def removable(view: LayerView) -> np.ndarray:
+    """The units [units] that the Hessian is blind to: silent or removable ones of order 2 or more, and those of piecewise linear networks
+    with u = 0. A unit is dead, and stays so, if its features vanish on all data though u does not."""
+    facts = view.lens.facts
+    vacant = np.all(view.u == 0.0, axis=1)
+    dead = (np.max(np.abs(view.phi), axis=(0, 2)) == 0.0) & ~vacant
+    return (view.contribution <= REMOVABLE * view.scale) & ~dead if facts.order >= 2 else vacant & facts.kinks
+
+
+def spare(network: AbstractNetwork, objective: Objective) -> bool:
+    """Whether every hidden layer has more units than the function needs, to a thousandth: then a path of silent ones leads through all of them."""
+    widths = effective_width(network, objective, REMOVABLE).widths
+    return all(n < len(lens.get()[0]) for n, lens in zip(widths, network.lenses(), strict=True))

@@ -179,7 +179,7 @@ class ForeignLens(AbstractLens):
         return seen if self.hidden.bias is None else jnp.append(seen, 1.0)
 
 
-def wrong_lens(lens: AbstractLens, x: Float[Array, "samples ..."]) -> str | None:
+def wrong_lens(lens: AbstractLens, x: Float[np.ndarray, "samples ..."]) -> str | None:
     """None where a lens tells the truth about its model on inputs x, otherwise what does not fit.
 
     What every layer of units has: units may be numbered otherwise; a unit may be split in two; and the output depends on u and v
@@ -251,7 +251,7 @@ def _like(*arrays: Array) -> Any:
 
 def _rows(a: Array, axis: int) -> Array:
     moved = _like(a).moveaxis(a, axis, 0)
-    return moved.reshape(moved.shape[0], -1)
+    return moved.reshape(moved.shape[0], int(np.prod(moved.shape[1:])))
 
 
 def _back(rows: Array, old: Array, axis: int) -> Array:

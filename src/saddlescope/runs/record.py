@@ -13,7 +13,7 @@ from ..flow import Trajectory
 from ..networks import AbstractNetwork
 from ..series import PlateauConstants
 from ..specs import as_tables
-from ..stages import End, Stage
+from ..stages import End, Stage, as_json
 from .checkpoint import RESUMABLE, checkpoint_variables
 from .prepare import Problem
 from .provenance import provenance
@@ -79,6 +79,17 @@ def make_record(
         stage_widths if deep else stage_widths[:, 0],
         {"units": "units", "tau": TAU},
     )
+    distances = [s.card.residence.distances for s in stages if s.card is not None and s.card.residence is not None]
+    if distances:
+        stacked = np.full((len(stages), *distances[0].shape), np.nan)
+        for k, s in enumerate(stages):
+            if s.card is not None and s.card.residence is not None:
+                stacked[k] = s.card.residence.distances
+        variables["stage_manifold_distance"] = (
+            ("stage", "snapshot", "layer") if deep else ("stage", "snapshot"),
+            stacked if deep else stacked[:, :, 0],
+            {"units": "weight", "long_name": "Euclidean distance to the invariant manifold of each stage's saddle"},
+        )
     if ended in RESUMABLE:
         variables |= checkpoint_variables(trajectory.checkpoint)
     about = provenance(problem, trajectory.rtol, began) | {"plateau_constants": _constants(constants), "tau": TAU}
@@ -94,6 +105,7 @@ def make_record(
             "kind": end.kind,
             "index": end.index,
             "nullity": end.nullity,
+            "certificate": as_json(end.card),
             **_inner_rank(end),
         },
         "predicted_only": [],
@@ -133,6 +145,7 @@ def _stage(stage: Stage) -> dict[str, Any]:
         "escape": stage.escape,
         "speed": stage.speed,
         "predicted": {"height": None, "t_end": None, "t_end_error": None, "status": None},
+        "certificate": as_json(stage.card),
         **_inner_rank(stage),
     }
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from .card import Card
+
 Width = int | list[int]
 
 
@@ -21,6 +23,7 @@ class Stage:
     - `snapshot`: position of the slowest kept state.
     - `inner_rank`: for heads of rank above 1, the rank of each that is in use.
     - `stopped_on`: the run stopped at this saddle. `censored` says less: also that the next height is not known.
+    - `card`: its certificate; None where no fixed point was accepted.
     """
 
     height: float
@@ -40,6 +43,7 @@ class Stage:
     t_end_error: float | None = None
     stopped_on: bool = False
     inner_rank: list[int] | None = None
+    card: Card | None = None
 
     def with_error(self, error: float | None) -> "Stage":
         return replace(self, t_end_error=error)
@@ -55,3 +59,4 @@ class End:
     index: int | None
     nullity: int | None
     inner_rank: list[int] | None = None
+    card: Card | None = None

@@ -6,12 +6,13 @@ from dataclasses import replace
 import numpy as np
 
 from ..complexity import effective_width, inner_ranks
-from ..fixed_points import FixedPoint, certify, find
+from ..fixed_points import FixedPoint, certify, find, landscape, match_of
 from ..networks import AbstractNetwork
 from ..objective import Objective
 from ..series import PlateauConstants, crossing_time, find_plateaus, slowest_point
 from ._base import End, Stage, Width
-from .card import index_of
+from .card import Card, carrying
+from .residence import residence
 
 #: Accepted is a fixed point whose loss lies within this part of the smaller neighbouring drop of the loss at the slowest point.
 REACH = 0.25
@@ -128,8 +129,15 @@ def find_stages(run: Run, constants: PlateauConstants | None = None) -> tuple[tu
     known_next = last.loss if last is not None and stopped_on is None else None
     if run.ended in AT_REST and known_next is None:
         known_next = run.last
-    stages = _timed(run, stages, [*heights[1:], known_next] if stages else [])
-    return tuple(stages), end
+    following = [*heights[1:], known_next] if stages else []
+    stages = _timed(run, stages, following)
+    if stopped_on is not None and len(saddles) < len(stages):
+        saddles.append(stopped_on)
+    placed = [
+        _placed(run, stage, point, heights[k - 1] if k else run.first, following[k])
+        for k, (stage, point) in enumerate(zip(stages, saddles, strict=True))
+    ]
+    return tuple(placed), end
 
 
 def _decades_slower(run: Run, since: int) -> float:
@@ -142,11 +150,11 @@ def _decades_slower(run: Run, since: int) -> float:
 def _stage(run: Run, index: int, snapshot: int, saddle: FixedPoint | None, persistence: float | None) -> Stage:
     if saddle is not None:
         widths, kind, height, source = saddle.complexity.widths, saddle.complexity.kind, saddle.loss, "fixed_point"
-        negative, zero, lowest = index_of(saddle, run.objective)
+        card = _card(run, saddle)
     else:
         widths, kind = run.width_at(snapshot)
         height = slowest_point(run.t, run.loss, run.speed, index)[1]
-        source, negative, zero, lowest = "curve", None, None, None
+        source, card = "curve", None
     return Stage(
         height=height,
         height_source=source,
@@ -159,20 +167,49 @@ def _stage(run: Run, index: int, snapshot: int, saddle: FixedPoint | None, persi
         kind=kind,
         speed=float(run.speed[index]),
         snapshot=snapshot,
-        index=negative,
-        nullity=zero,
-        escape=_escape(run, negative, lowest),
+        index=card.landscape.index if card else None,
+        nullity=card.landscape.nullity if card else None,
+        escape=card.landscape.escape.as_json() if card else {"law": "unknown", "rate": None, "degree": None},
+        card=card,
         inner_rank=inner_ranks(run.networks[snapshot] if saddle is None else saddle.network, run.objective),
     )
 
 
-def _escape(run: Run, index: int | None, lowest: float | None) -> dict:
-    """Exponential where the Hessian has a negative eigenvalue, its rate being that; algebraic where it is blind."""
-    if index is None:
-        return {"law": "unknown", "rate": None, "degree": None}
-    if index > 0 and lowest is not None:
-        return {"law": "exponential", "rate": -lowest, "degree": 2}
-    return {"law": "algebraic", "rate": None, "degree": run.networks[0].homogeneity}
+def _card(run: Run, point: FixedPoint) -> Card:
+    """The certificate, but for what the run's times tell."""
+    match, unmatched = match_of(point, run.objective)
+    return Card(
+        widths=point.complexity.widths,
+        kind=point.complexity.kind,
+        constructions=point.constructions,
+        gradient=point.gradient,
+        narrow_gradient=point.narrow_gradient,
+        moved=point.moved,
+        landscape=landscape(point, run.objective),
+        match=match,
+        unmatched=unmatched,
+        residence=None,
+        units=tuple(len(lens.get()[0]) for lens in point.network.lenses()),
+        carrying=carrying(point),
+    )
+
+
+def _placed(run: Run, stage: Stage, point: FixedPoint | None, before: float, after: float | None) -> Stage:
+    """The stage with its stay near the saddle's manifolds, once its times are known."""
+    if stage.card is None or point is None:
+        return stage
+    escape = stage.card.landscape.escape
+    stay = residence(
+        point,
+        run.networks,
+        run.t[run.positions],
+        run.loss[run.positions],
+        stage.snapshot,
+        (before, stage.height, after),
+        (stage.t_start, stage.t_end),
+        escape.rate if escape.law == "exponential" else None,
+    )
+    return replace(stage, card=replace(stage.card, residence=stay))
 
 
 def _timed(run: Run, stages: list[Stage], following: list[float | None]) -> list[Stage]:
@@ -189,14 +226,15 @@ def _timed(run: Run, stages: list[Stage], following: list[float | None]) -> list
 
 def _end(run: Run, last: FixedPoint | None, final: int) -> End:
     if last is not None:
-        negative, zero, _ = index_of(last, run.objective)
+        card = _card(run, last)
         return End(
             last.loss,
             _plain(last.complexity.widths),
             last.complexity.kind,
-            negative,
-            zero,
+            card.landscape.index,
+            card.landscape.nullity,
             inner_ranks(last.network, run.objective),
+            card,
         )
     widths, kind = run.width_at(final)
     return End(run.last, _plain(widths), kind, None, None)
