@@ -178,6 +178,14 @@ def _claims(name: str, panel: Panel, summaries: list[dict]) -> list[Claim]:
     add("width at the end", f"The {words} is 2 at the end.", widths, (2, 2), "theorem")
     kinds = [float(k == panel.kind) if k is not None else None for k in stage(1, "kind")]
     add("kind", f"Units are counted by {panel.kind} on the second plateau (1: yes).", kinds, (1, 1), "theorem")
+    cards = [s["stages"][1]["certificate"] if len(s["stages"]) > 1 else None for s in summaries]
+    best = [float(c["match"]["best"]) if c is not None and c["match"] is not None else None for c in cards]
+    sentence = "No fixed point of its width that is known lies lower than the second plateau's (1: yes)."
+    add("best of its width", sentence, best, (1, 1), "asymptotic")
+    optimum = [
+        float(s["end"]["certificate"]["global_optimum"] is True) if s["end"]["certificate"] else None for s in summaries
+    ]
+    add("optimum", "Training ends where no further unit could lower the loss (1: proved).", optimum, (1, 1), "theorem")
     return made
 
 

@@ -19,6 +19,7 @@ from ..manifolds import AbstractManifold, Active, Copies, Rank, Rays
 from ..networks import AbstractLens, AbstractNetwork
 from ..objective import Objective
 from ..results import RESULTS, ComputationError
+from .deflation import Surface
 from .polish import ROUNDING, ZERO_RESIDUAL, Polished, linearise, nearest_fixed_point, polish
 
 #: A plateau at finite scale already shows the next unit: reduction is tried again with larger tolerances.
@@ -143,7 +144,8 @@ def find(
     if whole and network.num_weights() <= WHOLE_WEIGHTS:
         polished = polish(network, objective, throw=False)
         moved = _moved(network, polished.network, here, objective)
-        if polished.result is RESULTS.successful and abs(polished.loss - loss) <= reach and moved.function <= farthest:
+        accepted = abs(polished.loss - loss) <= reach and moved.function <= farthest
+        if polished.result is RESULTS.successful and accepted and not _at_infinity(polished.network, objective):
             complexity = effective_width(polished.network, objective)
             gradient = polished.gradient
             return FixedPoint(
@@ -174,7 +176,15 @@ def _candidates(reduction: NearReduction, network: AbstractNetwork, objective: O
             continue
         if effective_width(point.network, objective).widths != reduction.complexity.widths:
             continue
-        yield point
+        if not _at_infinity(point.network, objective):
+            yield point
+
+
+def _at_infinity(network: AbstractNetwork, objective: Objective) -> bool:
+    """Whether the gradient has vanished only because bounded units have large weights."""
+    with jax.enable_x64(True):
+        surface = Surface(network, objective)
+        return surface.unbounded(surface.start, *surface.linearise(surface.start))
 
 
 def _verified(

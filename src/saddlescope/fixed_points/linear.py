@@ -28,8 +28,8 @@ EQUAL = 1e-9
 NOTHING = 1e-12
 #: Second moments of several features factorise into (features) x (inputs) if the rest is at most this part: rounding of a sum of squares.
 SEPARABLE = 1e-10
-#: A residual below this part of rms y is rounding, and says nothing about its own gradient: the fit is perfect.
-PERFECT = 1e-12
+#: A residual below this part of rms y is rounding (of ill-conditioned data too), and says nothing about its own gradient: the fit is perfect.
+PERFECT = 1e-9
 
 Subset = tuple[int, ...]
 
@@ -227,9 +227,9 @@ class LinearSaddles:
         if np.linalg.norm(residual) <= PERFECT * np.linalg.norm(view.root[:, None] * np.asarray(self.objective.y)):
             return 0.0
         rows = view.rows()
-        by_u = np.einsum("kfp,hfo,ko->hp", rows, view.v, residual)
+        by_u = np.einsum("kfp,hfo,ko->hp", rows, view.v, residual, optimize=True)
         by_v = np.einsum("khf,ko->hfo", view.phi, residual).reshape(v.shape)
-        columns = np.einsum("kfp,hfo->hpko", rows, view.v)
+        columns = np.einsum("kfp,hfo->hpko", rows, view.v, optimize=True)
         largest = max(
             np.max(np.sum(columns**2, axis=(2, 3)), initial=0.0), np.max(np.sum(view.phi**2, axis=0), initial=0.0)
         )
