@@ -12,9 +12,10 @@ from jax.flatten_util import ravel_pytree
 import small
 from cases import DEEP, LAYERS, ids, inputs
 from saddlescope import objective as objectives
-from saddlescope.embeddings import Factorised, Mixing, Silent, Split
+from saddlescope.embeddings import Factorised, Mixing, Proportional, Silent, Split
 from saddlescope.fixed_points import (
     FixedPoint,
+    certify,
     counts_by_structure,
     extreme_eigenvalues,
     find,
@@ -28,6 +29,7 @@ from saddlescope.fixed_points import (
     symmetries,
 )
 from saddlescope.fixed_points.hessian import ends
+from saddlescope.fixed_points.insertion import path_insertion
 from saddlescope.fixed_points.spectrum import of_matrix
 from saddlescope.flow import gradient_flow, weights_of, with_weights
 from saddlescope.networks import Layer
@@ -180,13 +182,57 @@ def test_at_a_fixed_point_symmetries_are_null_vectors_and_beside_it_they_are_not
     assert basis.redistribution.shape[1] == 1
     assert np.linalg.norm(hessian(wide, loss) @ basis.basis) < 1e-8 * found.largest
     assert found.nullity >= basis.basis.shape[1]
-    # a thousandth beside: the same directions are bent, which is the error, and intervals widen or stay
+    assert found.symmetries == basis.basis.shape[1]
+    # a thousandth beside, where tanh has no symmetry left: the error is what eigenvalues really changed by, to the step's second order
     weights = weights_of(wide)
     step = rng.normal(size=weights.size)
     beside = with_weights(wide, weights + 1e-3 * step / np.linalg.norm(step))
     off = spectrum(beside, loss)
-    if symmetries(beside).basis.shape[1]:
-        assert off.error > 1e3 * found.error
+    assert found.error < 1e-10 * found.largest
+    assert np.abs(off.values - found.values).max() <= 1.1 * off.error
+    assert off.error <= 1e-2 * off.largest
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-16, 1e-12, 1e-9])
+def test_units_that_are_silent_only_to_rounding_hide_no_negative_eigenvalue(size):
+    # gauge directions of such units have next to no length: made unit vectors, they are no null vectors
+    rng = np.random.default_rng(0)
+    narrow, wide, loss, index = linear_saddle(rng, 4, [1.0, 0.5, 0.3], [1.0, 1.0, 1.0], [0], gauge=False)
+    assert narrow is not None
+    weights = weights_of(wide)
+    near = with_weights(wide, weights + size * rng.normal(size=weights.size) * (weights == 0.0))
+    found = spectrum(near, loss)
+    assert (found.index, found.index_interval) == (index, (index, index))
+    assert found.nullity == spectrum(wide, loss).nullity
+
+
+def test_a_head_that_uses_one_of_two_ranks_can_learn_the_other():
+    # the unused key and query do not move the function, but they are coupled to each other by the residual: no symmetry
+    x = np.random.default_rng(4).normal(size=(400, 2, 3))
+    y = np.einsum("na,ab,nb->n", x[:, 0], np.diag([1.0, 0.6, 0.3]), x[:, 1])[:, None]
+    one, loss = small.problem("attention", x, y, units=1, rank=1, input="cubic", scale=0.5)
+    narrow = small.arrays(polish(one, loss).network)
+    two, loss = small.problem("attention", x, y, units=1, rank=2, input="cubic")
+    wide = {name: a if name == "value" else np.concatenate([a, np.zeros_like(a)], axis=1) for name, a in narrow.items()}
+    network = two.with_arrays(wide)
+    values = np.linalg.eigvalsh(hessian(network, loss))
+    found, basis = spectrum(network, loss), symmetries(network).basis
+    assert found.index == np.sum(values < -1e-6 * values[-1]) == 2
+    assert found.nullity == np.sum(np.abs(values) <= 1e-6 * values[-1])
+    # GL(2) turned on rank 1 has three directions (the unused pair is scaled for free), the value's scale is one more
+    assert basis.shape[1] == found.symmetries == 4
+    assert np.linalg.norm(hessian(network, loss) @ basis) < 1e-9 * values[-1]
+
+
+def test_output_weights_of_proportional_units_can_be_shared_otherwise():
+    x = np.random.default_rng(1).normal(size=(40, 3))
+    y = np.random.default_rng(2).normal(size=(40, 1))
+    point = polish(small.neurons("quadratic", x, y, units=2, scale=0.7)[0], loss := small.neurons("quadratic", x, y)[1])
+    wide = Proportional(0, (1.0, -2.0), (0.2, 0.2))(point.network.lenses()[0])
+    basis = symmetries(wide)
+    assert basis.redistribution.shape[1] == 1
+    matrix = hessian(wide, loss)
+    assert np.linalg.norm(matrix @ basis.basis) < 1e-9 * np.linalg.norm(matrix, 2)
 
 
 # -------------------------------------------------------------------------------------------------------------- large spectra
@@ -219,6 +265,20 @@ def test_both_ends_lie_within_their_errors_of_the_dense_spectrum(seed):
     assert np.all(np.abs(found.lowest - values[:6]) <= found.lowest_error + rounding)
     assert np.all(np.abs(found.largest - values[::-1][:6]) <= found.largest_error + rounding)
     assert found.verified
+
+
+def test_a_spectrum_that_lanczos_cannot_resolve_is_not_called_known():
+    # 400 eigenvalues within a hundredth at the low end: none of them converges in 60 steps, while the largest does at once
+    values = np.concatenate([np.linspace(-1.0, -0.99, 400), np.random.default_rng(0).uniform(-0.9, 3.0, 199), [7.0]])
+    matrix = planted(values)
+    found = ends(lambda v: matrix @ v, len(values), 4, 60)
+    assert not found.verified
+    # upper bounds, and some eigenvalue is as near as the error says
+    assert np.all(found.lowest >= np.sort(values)[:4] - 1e-12)
+    assert np.all(np.abs(found.lowest[:, None] - values).min(axis=1) <= found.lowest_error + 1e-12)
+    assert found.lowest[0] < -0.99
+    assert np.all(found.lowest_error > 1e-7)
+    assert found.largest[0] == pytest.approx(7.0, abs=1e-9)
 
 
 def test_lanczos_on_a_network_agrees_with_its_dense_hessian(monkeypatch):
@@ -313,6 +373,33 @@ def test_a_minimum_is_not_left():
     assert (seen.escape.law, seen.index, seen.global_optimum) == ("none", 0, True)
 
 
+@pytest.mark.parametrize("learned", [0, 1])
+def test_deep_networks_do_not_rest_where_a_chain_of_silent_units_sees_a_residual(learned):
+    # three layers: the Hessian is zero at the origin, and nowhere negative at the saddle of the first mode
+    x, y = small.modes((1.0, 0.5), (1.0, 1.0))
+    network, loss = small.neurons("linear", x, y, units=[3, 3])
+    shapes = {name: a.shape for name, a in network.arrays().items()}
+
+    def diagonal(*strengths):
+        return {name: np.diag((*np.cbrt(strengths), *[0.0] * 3))[: s[0], : s[1]] for name, s in shapes.items()}
+
+    saddle = network.with_arrays(diagonal(*[1.0] * learned))
+    assert np.linalg.eigvalsh(hessian(saddle, loss))[0] > -1e-12
+    assert not certify(saddle, loss).rests
+    assert path_insertion(saddle, loss).value == pytest.approx(
+        [1.0, 0.5][learned], rel=1e-6
+    )  # the mode to be learned next
+    with jax.enable_x64(True):
+        ahead = network.with_arrays(diagonal(*[1.0] * learned, 1e-3))
+        before, after = (float(loss.loss(jax.tree.map(jnp.asarray, n))) for n in (saddle, ahead))
+    assert after < before
+    # with both learned, and a unit to spare in every layer, it does rest; so it does where targets are noise that stays
+    assert certify(network.with_arrays(diagonal(1.0, 0.5)), loss).rests
+    spare = np.random.default_rng(0).normal(size=(2, 1))
+    noisy, loss = small.neurons("linear", np.vstack([x, x]), np.vstack([y + spare, y - spare]), units=[3, 3])
+    assert certify(noisy.with_arrays(diagonal(1.0, 0.5)), loss).rests
+
+
 # -------------------------------------------------------------------------------------------------------------- insertion
 
 
@@ -367,10 +454,17 @@ def test_an_optimum_is_claimed_only_where_it_is_one():
     # a thousandth beside it is none
     near, _ = small.neurons("linear", x, y, {"u": np.eye(2), "v": np.diag([1.0, 0.6 + 1e-3])})
     assert global_optimum(near, loss, insertion(near, loss)) is False
-    # tanh: no proof either way where the loss is not zero, as only a lower bound of what units see is known and phi is not homogeneous
+    # a lower bound of what units see is a proof that the loss can be lowered, whatever the unit, and none that it cannot
     rng = np.random.default_rng(0)
     network, loss = small.neurons("tanh", rng.normal(size=(30, 3)), rng.normal(size=(30, 1)), units=2, scale=0.5)
-    assert global_optimum(network, loss, insertion(network, loss)) is None
+    seen = insertion(network, loss)
+    assert global_optimum(network, loss, seen) is False
+    u, v = network.lenses()[0].get()
+    wider = [network.lenses()[0].put(np.vstack([u, seen.u]), np.append(v, [[[c]]], axis=0)) for c in (-1e-2, 1e-2)]
+    with jax.enable_x64(True):
+        before, *after = (float(loss.loss(jax.tree.map(jnp.asarray, n))) for n in (network, *wider))
+    assert min(after) < before
+    assert global_optimum(network, loss, seen._replace(relative=1e-12)) is None
 
 
 def test_noise_that_no_network_can_fit_does_not_hide_an_optimum():

@@ -61,7 +61,7 @@ def _section(name: str, title: str, outcome: Outcome) -> list[str]:
         parts += [f"<img alt='film: {html.escape(p.stem)}' src='{_data(p, 'image/gif')}'>" for p in films]
         parts.append("</div>")
     if outcome.table:
-        parts.append(f"<h3>Heights, times and effective widths</h3><pre>{html.escape(outcome.table)}</pre>")
+        parts.append(f"<h3>Numbers</h3><pre>{html.escape(outcome.table)}</pre>")
     head = "".join(
         f"<th>{h}</th>" for h in ("panel", "claim", "outcome", "value [smallest, largest]", "bounds", "seeds", "status")
     )

@@ -16,6 +16,8 @@ from ..objective import Objective
 DENSE = 600
 #: Steps of Lanczos beyond; the lowest eigenvalue of relative size 1e-4 is found well before.
 LANCZOS_STEPS = 200
+#: Where several eigenvalues are asked for, a run that has not found them may go on for so long.
+MOST_STEPS = 1000
 #: Its basis takes at most this much memory: very large networks get fewer steps, and a coarser answer.
 LANCZOS_BYTES = 256 * 2**20
 #: A Ritz pair has converged where its residual is below this part of the largest eigenvalue.
@@ -29,6 +31,12 @@ def hessian(network: AbstractNetwork, objective: Objective) -> np.ndarray:
     return 0.5 * (matrix + matrix.T)
 
 
+def gradient(network: AbstractNetwork, objective: Objective) -> np.ndarray:
+    """First derivatives in all weights, in the order of `flow.weights_of`."""
+    with jax.enable_x64(True):
+        return np.asarray(_slope(jax.tree.map(jnp.asarray, network), jax.tree.map(jnp.asarray, objective)))
+
+
 class Ends(NamedTuple):
     """Both ends of a Hessian's spectrum.
 
@@ -36,8 +44,10 @@ class Ends(NamedTuple):
         rounding where the whole spectrum was computed).
     - `vectors` [weights, count]: of the lowest.
     - `products`: Hessian-vector products used.
-    - `verified`: whether a last search from a new random direction found nothing further out. Copies of one eigenvalue are then counted right;
-        otherwise there may be more of them than listed.
+    - `verified`: whether a last search from a new random direction found nothing further out. Otherwise eigenvalues may be missing, also further
+        out, and those listed may be known coarsely only: `lowest` is an upper bound, `largest` a lower one.
+
+    A value occurs at least as often as it is listed; if it is the last one listed, it may occur more often.
     """
 
     lowest: np.ndarray
@@ -71,7 +81,7 @@ def spectrum_ends(network: AbstractNetwork, objective: Objective, count: int = 6
     apply, n = _operator(network, objective, part)
     if n <= DENSE:
         return ends_of_matrix(_block(network, objective, part), count)
-    return ends(apply, n, count, max(LANCZOS_BYTES // (8 * n), 20))
+    return ends(apply, n, count, max(min(MOST_STEPS, LANCZOS_BYTES // (8 * n)), 20))
 
 
 def ends_of_matrix(matrix: np.ndarray, count: int) -> Ends:
@@ -86,53 +96,81 @@ def ends(apply: Callable[[np.ndarray], np.ndarray], n: int, count: int, most_ste
 
     One Krylov space sees each distinct eigenvalue once, whatever its multiplicity. So what has converged (residual below 1e-10 of the
     largest) is locked and projected out, and Lanczos starts again from another random direction, until `count` have been found at either end
-    and a further search finds none beyond.
+    and a further search finds none beyond. Where `most_steps` do not bring it to converge, what it has is returned with its errors, not verified.
     """
     count = min(count, n)
-    locked = np.zeros((n, 0))
-    values, errors = np.zeros(0), np.zeros(0)
-    products, verified = 0, False
+    locked, values = np.zeros((n, 0)), np.zeros(0)
+    rest, others = np.zeros(0), np.zeros((n, 0))
+    products, verified, size = 0, False, 1e-300
     for attempt in range(4 * count + 8):
         left = n - locked.shape[1]
         if left == 0:
-            verified = True
+            verified, rest, others = True, np.zeros(0), np.zeros((n, 0))
             break
-        steps = min(most_steps, left)
-        ritz, residual, basis, vectors = _lanczos(apply, locked, steps, attempt)
+        wanted = 1 if attempt else count
+        ritz, residual, basis, vectors = _lanczos(apply, locked, min(most_steps, left), attempt, wanted)
         products += len(ritz)
-        size = max(np.max(np.abs(ritz), initial=0.0), np.max(np.abs(values), initial=0.0), 1e-300)
+        size = max(size, np.max(np.abs(ritz)))
         good = residual <= CONVERGED * size
+        known = np.sort(values)
+        low = len(known) < count or ritz[0] < known[count - 1] - CONVERGED * size
+        high = len(known) < count or ritz[-1] > known[-count] + CONVERGED * size
         # runs of converged pairs from either end: what lies between is not complete
-        first, last = _run(good), _run(good[::-1])
-        taken = sorted({*range(min(first, count)), *range(len(ritz) - min(last, count), len(ritz))})
-        if len(values) >= 2 * count or locked.shape[1] >= 2 * count:
-            low, high = np.sort(values)[count - 1], np.sort(values)[-count]
-            if ritz[0] >= low - CONVERGED * size and ritz[-1] <= high + CONVERGED * size:
-                verified = bool(good[0] and good[-1])
-                break
-        if not taken:
+        first, last = min(_run(good), count), min(_run(good[::-1]), count)
+        edges = sorted({*range(min(count, len(ritz))), *range(max(len(ritz) - count, 0), len(ritz))})
+        rest, others = ritz[edges], basis.T @ vectors[:, edges]
+        if not low and not high:
+            verified = bool(good[0] and good[-1])
+            if verified:  # what it found further in may not have converged
+                rest, others = np.zeros(0), np.zeros((n, 0))
             break
-        new = basis.T @ vectors[:, taken]
-        locked = np.linalg.qr(np.hstack([locked, new]))[0]
-        values, errors = np.append(values, ritz[taken]), np.append(errors, residual[taken])
+        if (low and not first) or (high and not last):
+            break
+        taken = sorted({*range(first if low else 0), *range(len(ritz) - (last if high else 0), len(ritz))})
+        locked = np.hstack([locked, _normal(locked, basis.T @ vectors[:, taken])])
+        values = np.append(values, ritz[taken])
+        rest, others = np.zeros(0), np.zeros((n, 0))
+    values, locked = np.append(values, rest), np.hstack([locked, others])
     order = np.argsort(values)
     low, high = order[:count], order[::-1][:count]
-    return Ends(values[low], errors[low], values[high], errors[high], locked[:, low], products, verified)
+    # bounds of the operator itself, not of what locking left of it; as good as a product is
+    rounding = np.sqrt(n) * np.finfo(np.float64).eps * size
+    bounds = {
+        k: float(np.linalg.norm(apply(locked[:, k]) - values[k] * locked[:, k])) + rounding for k in {*low, *high}
+    }
+    return Ends(
+        values[low],
+        np.array([bounds[k] for k in low]),
+        values[high],
+        np.array([bounds[k] for k in high]),
+        locked[:, low],
+        products + len(bounds),
+        verified,
+    )
 
 
 def _run(good: np.ndarray) -> int:
     return int(np.argmin(good)) if not good.all() else len(good)
 
 
+def _normal(locked: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """Columns made orthogonal to `locked` and each other, in their order: each nearly is."""
+    return np.linalg.qr(new - locked @ (locked.T @ new))[0]
+
+
 def _lanczos(
-    apply: Callable[[np.ndarray], np.ndarray], locked: np.ndarray, steps: int, seed: int
+    apply: Callable[[np.ndarray], np.ndarray], locked: np.ndarray, steps: int, seed: int, wanted: int | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Ritz values, residual bounds, the basis [steps, n] and the Ritz vectors in it, orthogonal to `locked`."""
+    """Ritz values, residual bounds, the basis [steps, n] and the Ritz vectors in it, orthogonal to `locked`.
+
+    Stops early once `wanted` pairs have converged at either end.
+    """
     n = len(locked)
     start = np.random.Generator(np.random.PCG64(seed)).standard_normal(n)
     start -= locked @ (locked.T @ start)
     basis, diagonal, side = np.zeros((steps + 1, n)), [], []
     basis[0] = start / np.linalg.norm(start)
+    look = 20
     for i in range(steps):
         w = np.array(apply(basis[i]))
         diagonal.append(float(basis[i] @ w))
@@ -145,9 +183,20 @@ def _lanczos(
         if size < 1e-12 * max(abs(d) for d in diagonal) or size == 0.0:
             break
         basis[i + 1] = w / size
+        if wanted is not None and i + 1 == look:
+            ritz, residual, _ = _ritz(diagonal, side)
+            good = residual <= CONVERGED * np.abs(ritz).max()
+            if min(_run(good), _run(good[::-1])) >= wanted:
+                break
+            look += look // 2
+    ritz, residual, vectors = _ritz(diagonal, side)
+    return ritz, residual, basis[: len(ritz)], vectors
+
+
+def _ritz(diagonal: list[float], side: list[float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     k = len(diagonal)
     ritz, vectors = np.linalg.eigh(np.diag(diagonal) + np.diag(side[: k - 1], 1) + np.diag(side[: k - 1], -1))
-    return ritz, side[k - 1] * np.abs(vectors[-1]), basis[:k], vectors
+    return ritz, side[k - 1] * np.abs(vectors[-1]), vectors
 
 
 def _operator(
@@ -184,6 +233,11 @@ def place_of(network: AbstractNetwork, part: str | None) -> Any:
     marked = network.with_arrays({name: np.full(np.shape(a), float(name == part)) for name, a in arrays.items()})
     with jax.enable_x64(True):
         return np.flatnonzero(np.asarray(ravel_pytree(marked)[0]))
+
+
+@eqx.filter_jit
+def _slope(network, objective):
+    return ravel_pytree(objective.loss_and_gradient(network)[1])[0]
 
 
 @eqx.filter_jit

@@ -96,19 +96,19 @@ def global_optimum(network: AbstractNetwork, objective: Objective, seen: Inserti
     r"""Whether no network of such units, of any width, has a lower loss.
 
     The loss is convex in the sum over units, so that $E[(y - f)\,\phi(x; u)] = 0$ for all $u$ is enough; for homogeneous units $|u| = 1$ stands
-    for all. True where that maximum is known and zero, or the loss is at a lower bound of all; False where a silent unit would lower
-    the loss; None where a lower bound of the maximum is zero, which proves nothing, and in deep networks.
+    for all. True where that maximum is known and zero, or the loss is at a lower bound of all; False where one more unit, of any kind, would lower
+    the loss, as some $u$ with a correlation proves; None where a lower bound of the maximum is zero, which proves nothing, and in deep networks.
     """
     loss = float(objective.loss_of(_outputs(network, objective)))
     scale = float(objective.loss_of(np.zeros_like(np.asarray(objective.y))))
     if loss - objective.lower_bound() <= OPTIMUM * scale:
         return True
     lens = network.lenses()[0]
-    if seen is None or not lens.direct or lens.facts.degree is None:
+    if seen is None or not lens.direct:
         return None
     if seen.relative > NOT_ZERO:
         return False
-    return True if seen.exact and seen.relative <= ZERO else None
+    return True if lens.facts.degree is not None and seen.exact and seen.relative <= ZERO else None
 
 
 def _candidates(lens: AbstractLens, objective: Objective, size: int) -> np.ndarray | None:

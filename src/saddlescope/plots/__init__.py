@@ -9,5 +9,6 @@ from ._animate import animate
 from ._figure_1 import figure_1
 from ._run import run_figure
 from ._save import save
+from ._strips import Strip, strips
 
-__all__ = ["animate", "figure_1", "run_figure", "save"]
+__all__ = ["Strip", "animate", "figure_1", "run_figure", "save", "strips"]
