@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from saddlescope import embeddings, experiments, plots
-from saddlescope.experiments import corollary_2, lemma_6, theorem_1, theorem_3
+from saddlescope.experiments import _problems, _rows, corollary_2, lemma_6, theorem_1, theorem_3
 
 EXPERIMENTS = (theorem_1, corollary_2, theorem_3, lemma_6)
 
@@ -40,7 +40,7 @@ def test_claims_have_names_of_their_own(quick):
 
 def test_what_holds_and_what_breaks_are_decades_apart(quick):
     _, outcome, _ = quick
-    highest = max(c.bounds[1] for c in outcome.claims if c.bounds == theorem_1.RESTS)
+    highest = max(c.bounds[1] for c in outcome.claims if c.bounds == _rows.RESTS)
     lowest = min(c.bounds[0] for c in outcome.claims if c.status == "heuristic" and c.bounds[0] > 0)
     assert highest == 1e-13  # what the paper's theorems are held to
     assert lowest >= 1e10 * highest
@@ -73,14 +73,14 @@ def test_experiments_stand_in_the_order_of_the_paper():
 # ------------------------------------------------------------------------------------------------------------ theorem 1
 
 
-@pytest.mark.parametrize("name", theorem_1.KINDS)
+@pytest.mark.parametrize("name", _problems.KINDS)
 def test_narrow_networks_rest_at_points_that_leave_something_to_learn(name):
-    one = theorem_1.problem(name, 1)
-    outputs, gradient = theorem_1.look(one.lens.network, one.objective)
+    one = _problems.problem(name, 1)
+    outputs, gradient = _problems.look(one.lens.network, one.objective)
     np.testing.assert_allclose(outputs, one.outputs, rtol=0, atol=1e-13)
     assert np.linalg.norm(gradient) <= 1e-14
     assert np.sqrt(np.mean((outputs - np.asarray(one.objective.y)) ** 2)) > 0.1
-    assert len(one.lens.get()[0]) == theorem_1.NARROW
+    assert len(one.lens.get()[0]) == _problems.NARROW
 
 
 @pytest.mark.parametrize(
@@ -93,8 +93,8 @@ def test_narrow_networks_rest_at_points_that_leave_something_to_learn(name):
 )
 def test_an_embedding_that_is_off_by_a_thousandth_is_caught(group, kind, construction, monkeypatch):
     case = next(c for c in theorem_1._cases() if c.group == group and not c.dropped)
-    one = theorem_1.problem(kind, 0)
-    assert theorem_1.row_claim("theorem-1", theorem_1._row(case, kind, [one], 0)).outcome == "holds"
+    one = _problems.problem(kind, 0)
+    assert _rows.row_claim("theorem-1", theorem_1._row(case, kind, [one], 0)).outcome == "holds"
     matrices = construction.matrices
 
     def off(self, width, facts):
@@ -104,7 +104,7 @@ def test_an_embedding_that_is_off_by_a_thousandth_is_caught(group, kind, constru
     monkeypatch.setattr(construction, "matrices", off)
     monkeypatch.setattr("saddlescope.embeddings._base.refusal", lambda *_: None)
     row = theorem_1._row(case, kind, [one], 0)
-    claim = theorem_1.row_claim("theorem-1", row)
+    claim = _rows.row_claim("theorem-1", row)
     assert claim.outcome == "fails"
     assert 1e-6 < claim.value < 1.0
     assert theorem_1._function_claims([row])[0].outcome == "fails"
@@ -112,7 +112,7 @@ def test_an_embedding_that_is_off_by_a_thousandth_is_caught(group, kind, constru
 
 def test_a_silent_unit_that_is_not_quite_is_caught(monkeypatch):
     case = next(c for c in theorem_1._cases() if c.group == theorem_1.SILENT and not c.dropped)
-    one = theorem_1.problem("linear kernel", 0)
+    one = _problems.problem("linear kernel", 0)
     plain = embeddings.Silent.__call__
 
     def loud(self, lens):
@@ -121,22 +121,22 @@ def test_a_silent_unit_that_is_not_quite_is_caught(monkeypatch):
         return wide.put(u, v + 1e-9)
 
     monkeypatch.setattr(embeddings.Silent, "__call__", loud)
-    assert theorem_1.row_claim("theorem-1", theorem_1._row(case, "linear kernel", [one], 0)).outcome == "fails"
+    assert _rows.row_claim("theorem-1", theorem_1._row(case, "linear kernel", [one], 0)).outcome == "fails"
 
 
 def test_what_breaks_would_not_pass_as_resting_nor_the_reverse():
-    one = theorem_1.problem("softplus", 0)
+    one = _problems.problem("softplus", 0)
     for case in theorem_1._cases():
         if "softplus" in case.kinds:
             row = theorem_1._row(case, "softplus", [one], 0)
-            assert theorem_1.row_claim("theorem-1", row).outcome == "holds"
-            assert theorem_1.row_claim("theorem-1", row._replace(rests=not row.rests)).outcome == "fails"
+            assert _rows.row_claim("theorem-1", row).outcome == "holds"
+            assert _rows.row_claim("theorem-1", row._replace(rests=not row.rests)).outcome == "fails"
 
 
 def test_units_of_the_experiment_are_what_they_declare():
     from saddlescope.units import wrong_facts
 
-    assert wrong_facts(theorem_1.Sigmoid()) == wrong_facts(theorem_1.Softplus()) == []
+    assert wrong_facts(_problems.Sigmoid()) == wrong_facts(_problems.Softplus()) == []
 
 
 @pytest.mark.parametrize(("degree", "sign"), [(1, 1.0), (1, -1.0), (2, 1.0)])
@@ -149,7 +149,7 @@ def test_factors_add_up(degree, sign, rng):
 
 def test_a_left_inverse_is_not_the_pseudo_inverse(rng):
     g, left = theorem_1.inverses(rng)
-    np.testing.assert_allclose(left @ g, np.eye(theorem_1.NARROW), atol=1e-14)
+    np.testing.assert_allclose(left @ g, np.eye(_problems.NARROW), atol=1e-14)
     assert np.linalg.norm(left - np.linalg.pinv(g)) > 0.1
 
 

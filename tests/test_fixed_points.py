@@ -10,9 +10,13 @@ import pytest
 import small
 from reference.networks import FullyConnected
 from reference.networks import Objective as Plain
+from saddlescope import objective as objectives
 from saddlescope.fixed_points import certify, extreme_eigenvalues, hessian, insertion, nearest_fixed_point, polish
 from saddlescope.flow import weights_of, with_weights
+from saddlescope.networks import Deep, Foreign, Hidden
 from saddlescope.results import RESULTS, ComputationError
+from saddlescope.tasks import Samples
+from saddlescope.units import ReLU
 
 RNG = np.random.default_rng(2)
 X = RNG.normal(size=(30, 3)) @ (np.eye(3) + 0.5 * RNG.normal(size=(3, 3)))
@@ -329,3 +333,41 @@ def test_deep_networks_do_not_rest_on_their_plateaus():
     assert not certify(pushed, loss).rests
     done = network.with_arrays({k: np.diag([2.0, 1.0]) ** (1 / 3) for k in first})
     assert certify(done, loss).rests
+
+
+# ------------------------------------------------------------------------------------------------- rest in deep networks
+
+
+def deep_relu_at_its_optimum():
+    # positive inputs keep the units in use on, whatever the sample; a third unit of either layer is dead
+    rng = np.random.default_rng(0)
+    x = np.abs(rng.normal(size=(30, 2)))
+    y = x @ [[1.0], [0.5]] + 0.3 * rng.normal(size=(30, 1))
+    best = np.linalg.lstsq(x, y, rcond=None)[0]
+    first = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]])
+    second = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [-1.0, -1.0, 0.0]])
+    network = Deep(ReLU(), (first, second, np.array([[best[0, 0], best[1, 0], 0.0]])))
+    return network, objectives.build(Samples(x, y), network)
+
+
+def test_dead_units_of_deep_networks_are_no_way_out():
+    network, loss = deep_relu_at_its_optimum()
+    assert certify(network, loss).rests
+    # units that are silent, not dead, are one: they could turn to the residual
+    w1, w2, w3 = (np.array(w) for w in network.weights)
+    w1[2], w2[2] = 0.0, 0.0
+    assert not certify(Deep(ReLU(), (w1, w2, w3)), loss).rests
+
+
+def test_a_deep_model_whose_width_is_fixed_is_certified_without_paths():
+    network, loss = deep_relu_at_its_optimum()
+    weights = {f"w{i}": np.asarray(w) for i, w in enumerate(network.weights)}
+
+    def apply(w, x):
+        return w["w2"] @ jnp.maximum(w["w1"] @ jnp.maximum(w["w0"] @ x, 0), 0)
+
+    layers = (
+        Hidden(ReLU(), "w0", "w1", frozen_width="its norm has as many weights."),
+        Hidden(ReLU(), "w1", "w2", inputs=lambda w, x: jnp.maximum(w["w0"] @ x, 0)),
+    )
+    assert certify(Foreign(weights, apply, layers), loss).rests

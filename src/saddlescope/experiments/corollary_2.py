@@ -19,21 +19,11 @@ import numpy as np
 from .. import plots
 from ..networks import AbstractLens, AbstractNetwork, Deep
 from ..units import AbstractNeuron, Linear, Quadratic, ReLU, Tanh
-from . import theorem_1
+from . import _problems, _rows, theorem_1
 from ._base import Claim, Outcome, Progress, claim
-from .theorem_1 import (
-    CONSTRUCTIONS,
-    FACTORISED,
-    NARROW,
-    PROPORTIONAL,
-    RESTS,
-    SAMPLES,
-    SILENT,
-    SPLIT,
-    WIDE,
-    Problem,
-    Row,
-)
+from ._problems import NARROW, SAMPLES, WIDE, Problem
+from ._rows import RESTS, Row
+from .theorem_1 import CONSTRUCTIONS, FACTORISED, PROPORTIONAL, SILENT, SPLIT
 
 NAME = "corollary-2"
 TITLE = "Corollary 2: the four embeddings in any layer of deep networks"
@@ -120,19 +110,19 @@ def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
     combinations = [(name, hidden) for name in NEURONS for hidden in (HIDDEN[name][:1] if quick else HIDDEN[name])]
     for number, (name, hidden) in enumerate(combinations):
         progress(0.9 * number / len(combinations), f"corollary 2: {name}, {hidden + 1} layers")
-        rows += _rows(name, hidden, seeds)
+        rows += _rows_of(name, hidden, seeds)
     progress(0.9, "corollary 2: drawing")
     rows.sort(key=lambda row: list(CONSTRUCTIONS).index(row.group))
-    groups = theorem_1.grouped(rows)
+    groups = _rows.grouped(rows)
     columns = [{g: groups[g] for g in (SPLIT, PROPORTIONAL)}, {g: groups[g] for g in (SILENT, FACTORISED)}]
     figure = plots.strips(columns, "|grad L| of the wide network, a dot a seed", RESTS[1])
-    claims = [theorem_1.row_claim(NAME, row) for row in rows] + _function_claims(rows)
-    table = theorem_1.tables(rows, "|grad L| of the wide network, worst of all layers")
+    claims = [_rows.row_claim(NAME, row) for row in rows] + _function_claims(rows)
+    table = _rows.tables(rows, "|grad L| of the wide network, worst of all layers")
     setting = f"{seeds} seeds{', two hidden layers only (quick)' if quick else ''}.\n\n{__doc__}"
     return Outcome(claims, list(plots.save(figure, out / NAME)), table, setting)
 
 
-def _rows(name: str, hidden: int, seeds: int) -> list[Row]:
+def _rows_of(name: str, hidden: int, seeds: int) -> list[Row]:
     """All constructions for one neuron and depth."""
     kind, facts = f"{name}, {hidden + 1} layers", NEURONS[name].facts
     single = [[problem(name, hidden, layer, seed) for seed in range(seeds)] for layer in range(hidden)]
@@ -182,7 +172,7 @@ def problem(name: str, hidden: int, layer: int | None, seed: int) -> Problem:
         attempts += 1
         x = rng.uniform(-1.7, 1.7, (SAMPLES, INPUTS))  # bounded: the fourth power of a square has long tails
         network = _network(name, widths, x, rng)
-        found = theorem_1.constructed(network, x, rng)
+        found = _problems.constructed(network, x, rng)
         if np.mean(np.any(found.outputs != 0.0, axis=1)) >= ACTIVE:
             return found._replace(attempts=attempts)
 

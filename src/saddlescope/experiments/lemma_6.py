@@ -26,9 +26,10 @@ from ..fixed_points import fixed_points_of, hessian, linear_saddles
 from ..networks import AbstractNetwork, Layer
 from ..objective import Objective
 from ..units import Linear
-from . import theorem_1
+from . import _problems, _rows, theorem_1
 from ._base import Claim, Outcome, Progress, claim
-from .theorem_1 import MOVES, RESTS, Row, samples
+from ._problems import samples
+from ._rows import MOVES, RESTS, Row
 
 NAME = "lemma-6"
 TITLE = "Lemma 6: all fixed points of linear networks"
@@ -123,7 +124,7 @@ def _measured(one: Problem, rng: np.random.Generator) -> Found:
             if len(subset) > width:
                 continue
             point = network(one, one.modes[:, list(subset)], width, rng)
-            outputs, gradient = theorem_1.look(point, one.objective)
+            outputs, gradient = _problems.look(point, one.objective)
             gradients.append(float(np.linalg.norm(gradient)))
             losses.append(abs(float(one.objective.loss_of(outputs)) - one.loss(subset)) / top)
             values = np.linalg.eigvalsh(hessian(point, one.objective))
@@ -141,14 +142,14 @@ def _subspace(one: Problem, rng: np.random.Generator) -> float:
     found = []
     for size in (1, 2):
         directions = np.linalg.qr(rng.normal(size=(OUTPUTS, size)))[0]
-        found.append(float(np.linalg.norm(theorem_1.look(network(one, directions, 4, rng), one.objective)[1])))
+        found.append(float(np.linalg.norm(_problems.look(network(one, directions, 4, rng), one.objective)[1])))
     return min(found)
 
 
 def _singular(one: Problem, rng: np.random.Generator) -> float:
     """|grad L| on the leading left singular vector of Syx."""
     directions = np.linalg.svd(one.yx)[0][:, :1]
-    return float(np.linalg.norm(theorem_1.look(network(one, directions, 4, rng), one.objective)[1]))
+    return float(np.linalg.norm(_problems.look(network(one, directions, 4, rng), one.objective)[1]))
 
 
 class Searched(NamedTuple):
@@ -162,14 +163,14 @@ class Searched(NamedTuple):
 
 def _searched(one: Problem, seed: int) -> Searched:
     width, rng = min(WIDTHS), np.random.default_rng([seed, 6])
-    start = theorem_1.random_weights(Layer.zeros(Linear(), width, (INPUTS,), OUTPUTS), rng)
+    start = _problems.random_weights(Layer.zeros(Linear(), width, (INPUTS,), OUTPUTS), rng)
     found = fixed_points_of(start, one.objective, exact=False, starts=STARTS, seed=seed)
     x, y = np.asarray(one.objective.x), np.asarray(one.objective.y)
     subsets = [list(subset) for subset in SUBSETS if len(subset) <= width]
     known = [x @ (one.modes[:, s] @ one.modes[:, s].T @ one.fit).T for s in subsets]
     scale, seen, farthest = np.sqrt(np.mean(np.sum(y**2, axis=1))), set(), 0.0
     for point in found.points:
-        f = np.zeros_like(y) if point.network is None else theorem_1.look(point.network, one.objective)[0]
+        f = np.zeros_like(y) if point.network is None else _problems.look(point.network, one.objective)[0]
         apart = [np.sqrt(np.mean(np.sum((f - other) ** 2, axis=1))) / scale for other in known]
         seen.add(int(np.argmin(apart)))
         farthest = max(farthest, float(min(apart)))
@@ -202,7 +203,7 @@ def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
             found.append(_measured(one, np.random.default_rng([seed, place, 1])))
         progress((place + 0.6) / len(KINDS), f"lemma 6: {kind} inputs, searches")
         searches = [_searched(one, seed) for seed, one in enumerate(problems[:searched])]
-        rows += _rows(kind, problems, found)
+        rows += _rows_of(kind, problems, found)
         claims += _claims(kind, found, searches)
         count = sum(len(s) <= width for width in WIDTHS for s in SUBSETS) * seeds
         numbers.append(
@@ -222,13 +223,13 @@ def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
     losses = [
         row._replace(group="their loss, predicted", values=row.changes) for row in rows if row.group == EIGENVECTORS
     ]
-    groups = theorem_1.grouped([*rows, *losses])
+    groups = _rows.grouped([*rows, *losses])
     figure = plots.strips(
         [{g: groups[g] for g in (EIGENVECTORS, "their loss, predicted")}, {g: groups[g] for g in (SUBSPACE, SINGULAR)}],
         LABEL,
         RESTS[1],
     )
-    table = f"{theorem_1.tables(rows, what, 'W on', 'loss off by')}\n\nindex and searches\n{theorem_1.aligned(numbers)}"
+    table = f"{_rows.tables(rows, what, 'W on', 'loss off by')}\n\nindex and searches\n{_rows.aligned(numbers)}"
     return Outcome(
         claims, list(plots.save(figure, out / NAME)), table, f"{seeds} problems of each kind of inputs.\n\n{__doc__}"
     )
@@ -238,7 +239,7 @@ EIGENVECTORS, SUBSPACE, SINGULAR = "eigenvectors of Syx Sxx⁻¹ Sxy", "a random
 LABEL = "|grad L|, or error of the loss; a dot a problem"
 
 
-def _rows(kind: str, problems: list[Problem], found: list[Found]) -> list[Row]:
+def _rows_of(kind: str, problems: list[Problem], found: list[Found]) -> list[Row]:
     name = f"{kind} inputs"
 
     def row(group: str, dropped: str, rests: bool, sentence: str, values: list[float], changes: list[float]) -> Row:

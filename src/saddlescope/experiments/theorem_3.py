@@ -40,9 +40,10 @@ from ..manifolds import (
 from ..networks import AbstractLens, AbstractNetwork, Layer
 from ..objective import Objective
 from ..units import Facts
-from . import theorem_1
+from . import _problems, _rows
 from ._base import Claim, Outcome, Progress, claim
-from .theorem_1 import KINDS, RESTS, SAMPLES, WIDE, Row, samples
+from ._problems import KINDS, SAMPLES, WIDE, samples
+from ._rows import RESTS, Row
 
 NAME = "theorem-3"
 TITLE = "Theorem 3: four invariant manifolds with a unit less"
@@ -295,9 +296,9 @@ def _start(name: str, seed: int, scale: float = 0.7) -> tuple[AbstractLens, Obje
     """A random network of this kind and random data."""
     kind = KINDS[name]
     rng = np.random.default_rng([seed, list(KINDS).index(name), 3])
-    x = theorem_1.random_inputs(kind, rng)
+    x = _problems.random_inputs(kind, rng)
     objective = samples(x, rng.normal(size=(SAMPLES, kind.outputs)))
-    network = theorem_1.random_weights(Layer.zeros(kind.unit, WIDE, kind.x_shape, kind.outputs), rng, scale)
+    network = _problems.random_weights(Layer.zeros(kind.unit, WIDE, kind.x_shape, kind.outputs), rng, scale)
     return network.lenses()[0], objective, rng
 
 
@@ -316,7 +317,7 @@ def _row(case: Case, name: str, seeds: int) -> Row:
 
 def _gradient(lens: AbstractLens, objective: Objective) -> np.ndarray:
     """grad L of the layer, a row a unit."""
-    gradient = theorem_1.look(lens.network, objective)[1]
+    gradient = _problems.look(lens.network, objective)[1]
     u, v = lens.get()
     return np.hstack([gradient[: u.size].reshape(len(u), -1), gradient[u.size :].reshape(len(v), -1)])
 
@@ -369,9 +370,9 @@ def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
         values = [_run(case, name, seed) for seed in range(runs)]
         flows.append((Row("runs", f"{group}, {name}", dropped, case.rests, "", [], []), values))
     progress(0.9, "theorem 3: drawing")
-    claims = [theorem_1.row_claim(NAME, row, moves=LEAVES) for row in rows] + _second_claims(rows)
+    claims = [_rows.row_claim(NAME, row, moves=LEAVES) for row in rows] + _second_claims(rows)
     claims += [_run_claim(row, values) for row, values in flows]
-    groups = theorem_1.grouped(rows)
+    groups = _rows.grouped(rows)
     strips = [
         plots.Strip(f"{row.kind}: {row.dropped}" if row.dropped else row.kind, values, not row.dropped)
         for row, values in flows
@@ -383,7 +384,7 @@ def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
     figure = plots.strips(columns, "part of grad L normal to the set, a dot a seed", RESTS[1])
     table = "\n\n".join(
         [
-            theorem_1.tables(rows, "part of grad L normal to the set", "set", "by Euler steps"),
+            _rows.tables(rows, "part of grad L normal to the set", "set", "by Euler steps"),
             f"runs to t = {TIME:g}: largest distance / |weights|\n{_run_table(flows)}",
         ]
     )
@@ -422,4 +423,4 @@ def _run_table(flows: list[tuple[Row, list[float | None]]]) -> str:
         rows.append(
             (row.kind, row.dropped, f"{len(known)} of {len(values)}", *spread, "stays" if row.rests else "leaves")
         )
-    return theorem_1.aligned(rows)
+    return _rows.aligned(rows)

@@ -75,6 +75,15 @@ def removable(view: LayerView) -> np.ndarray:
 
 
 def spare(network: AbstractNetwork, objective: Objective) -> bool:
-    """Whether every hidden layer has more units than the function needs, to a thousandth: then a path of silent ones leads through all of them."""
+    """Whether every hidden layer has more units that could learn than the function needs, to a thousandth: then a path of silent ones leads through
+    all of them. Dead units cannot learn. False where a layer's width cannot be changed, as a path then cannot be looked at."""
+    if any(lens.supports("width") is not None for lens in network.lenses()):
+        return False
     widths = effective_width(network, objective, REMOVABLE).widths
-    return all(n < len(lens.get()[0]) for n, lens in zip(widths, network.lenses(), strict=True))
+    return all(n < alive(LayerView(network, layer, objective)) for layer, n in enumerate(widths))
+
+
+def alive(view: LayerView) -> int:
+    """How many units of a layer are not dead."""
+    vacant = np.all(view.u == 0.0, axis=1)
+    return int(np.sum((np.max(np.abs(view.phi), axis=(0, 2)) > 0.0) | vacant))

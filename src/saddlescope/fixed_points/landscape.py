@@ -112,8 +112,9 @@ def _escape(
     if waiting and np.any(removable(LayerView(point.network, 0, objective))):
         assert seen is not None
         if facts.order == 1 and facts.kinks:
-            # a small unit of degree 1 turns to the maximiser, and its balanced weights grow as exp(value x t)
-            return Escape("exponential", seen.value, 2)
+            # a small unit of degree 1 turns to the maximiser, and its balanced weights grow as exp(value x t); those in use may leave faster
+            inside = 0.0 if point.narrow is None else -extreme_eigenvalues(point.narrow, objective)[0]
+            return Escape("exponential", max(seen.value, inside), 2)
         if facts.order >= 2:
             return Escape("algebraic", None, facts.order + 1, seen.value)
     if len(point.network.lenses()) > 1:
