@@ -90,6 +90,7 @@ def test_the_paper_says_when_it_ends_at_an_optimum():
         end = summary(name)["end"]
         assert end["certificate"]["global_optimum"] is True
         assert "global optimum" in end["certificate"]["sentence"]
+        assert end["certificate"]["sentence"].startswith("the minimum of the width-2 network")
 
 
 @pytest.mark.parametrize("name", PANELS)
@@ -245,7 +246,7 @@ def test_the_manifold_of_each_kind_is_the_theorems():
 
 def test_the_table_says_it_in_words():
     text = stages_table(summary("linear"))
-    assert "2: the saddle of the width-1 network: rank 1 in 50 units (embedded: factorised)" in text
+    assert "2: the saddle of the width-1 network: rank 1 in 50 units (embedding: factorised)" in text
     assert "1: the origin: all 50 units silent; index 100, left exponentially at rate 1.41421." in text
     without = json.loads(json.dumps(summary("linear")))
     for stage in (*without["stages"], without["end"]):

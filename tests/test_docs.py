@@ -250,3 +250,14 @@ def test_the_page_has_every_end_of_a_run_and_every_exit_code():
     assert {end for end, code in said.items() if code == Exit.FAILED} == set(FAILURES)
     assert {end for end, code in said.items() if code == Exit.INTERRUPTED} == {"interrupted"}
     assert [int(row[0]) for row in table(text, "exit code")] == [int(code) for code in Exit]
+
+
+def test_the_snippets_on_the_landscape_run_one_after_the_other():
+    text = (Path(__file__).parents[1] / "docs" / "landscape.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 4
+    scope: dict = {}
+    for block in blocks:
+        exec(compile(block, "landscape.md", "exec"), scope)
+    assert scope["back"].misfit < 1e-12
+    assert scope["wide"].network.u.shape[0] == 8

@@ -2,6 +2,7 @@
 unit would see."""
 
 import sys
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -32,10 +33,10 @@ from saddlescope.fixed_points.hessian import ends
 from saddlescope.fixed_points.insertion import path_insertion
 from saddlescope.fixed_points.spectrum import of_matrix
 from saddlescope.flow import gradient_flow, weights_of, with_weights
-from saddlescope.networks import Layer
+from saddlescope.networks import Deep, Layer
 from saddlescope.results import RESULTS
 from saddlescope.tasks import Samples
-from saddlescope.units import Kernel, Linear, Quadratic, ReLU, Tanh
+from saddlescope.units import AbstractNeuron, Kernel, Linear, Quadratic, ReLU, Tanh
 
 # ------------------------------------------------------------------------------------------------- linear saddles
 
@@ -475,3 +476,46 @@ def test_noise_that_no_network_can_fit_does_not_hide_an_optimum():
     best = polish(network, loss).network
     assert loss.lower_bound() > 0.1
     assert global_optimum(best, loss, insertion(best, loss)) is True
+
+
+class SquaredReLU(AbstractNeuron):
+    """Degree 2, smooth to first order, and no quadratic form."""
+
+    degree: ClassVar[int | None] = 2
+    linear: ClassVar[bool] = False
+    silent: ClassVar[bool] = True
+    order: ClassVar[int] = 2
+    parity: ClassVar[str] = "none"
+
+    def activation(self, z):
+        return jnp.maximum(z, 0.0) ** 2
+
+
+def test_units_of_degree_two_that_are_no_quadratic_form_are_not_taken_for_one():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(30, 2))
+    y = np.maximum(x[:, :1], 0) ** 2 - np.maximum(-x[:, :1], 0) ** 2  # odd: the form E y x x^T says little of it
+    network = Layer.zeros(SquaredReLU(), 3, (2,), 1)
+    loss = objectives.build(Samples(x, y), network)
+    seen = insertion(network, loss)
+    angles = np.linspace(0, 2 * np.pi, 5001)
+    best = brute_force(network, loss, np.stack([np.cos(angles), np.sin(angles)], axis=1))
+    assert not seen.exact
+    assert seen.value == pytest.approx(best, rel=1e-4)
+    assert global_optimum(network, loss, seen) is False
+
+
+def test_a_silent_unit_that_feeds_a_unit_in_use_is_seen_in_deep_quadratic_networks():
+    # the first unit of each layer is in use; a second one in the first layer may feed the second layer's
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(60, 3))
+    narrow = Deep(Quadratic(), (np.array([[1.0, 0.2, 0.0]]), np.array([[0.9]]), np.array([[0.7]])))
+    teacher = (np.array([[1.0, 0.2, 0.0], [0.0, 0.3, 0.8]]), np.array([[0.9, 0.6]]), np.array([[0.7]]))
+    with jax.enable_x64(True):
+        y = np.asarray(jax.vmap(jax.tree.map(jnp.asarray, Deep(Quadratic(), teacher)))(jnp.asarray(x)))
+    loss = objectives.build(Samples(x, y), narrow)
+    point = polish(narrow, loss)
+    wide = Silent(3)(point.network.lenses()[0])
+    seen = escape_of(wide, loss)
+    assert (seen.escape.law, seen.escape.degree) == ("algebraic", 3)
+    assert not certify(wide, loss).rests

@@ -555,7 +555,7 @@ def test_large_networks_are_not_searched_and_the_reason_is_given():
     assert "244 weights" in found.reason
     match = found.match(network)
     assert (match.rank, match.of, match.best) == (None, 0, False)
-    assert match.sentence == "no fixed point of its width is known"
+    assert match.sentence == "no fixed point that needs this width is known"
     # many targets make every step slow
     x = np.random.default_rng(0).normal(size=(500, 10))
     many, slow = small.neurons("tanh", x, np.ones((500, 3)), units=3, scale=0.1)
@@ -569,12 +569,15 @@ def test_a_match_says_what_it_is_in_words():
     network, objective = quadratic(1)
     found = fixed_points_of(network, objective)
     best, worse = (found.match(p.network) for p in found.competitors)
-    assert best.sentence == "the lowest of 2 fixed points of its width found from 50 random starts"
-    assert worse.sentence == "number 2 by loss of 2 fixed points of its width found from 50 random starts"
+    assert best.sentence == "the lowest of 2 fixed points that need this width, found by 50 random starts and deflation"
+    assert (
+        worse.sentence
+        == "number 2 by loss of 2 fixed points that need this width, found by 50 random starts and deflation"
+    )
     x, y = linear_data("white", 0)
     network, objective = small.neurons("linear", x, y, units=2)
     found = fixed_points_of(network, objective)
     match = found.match(found.saddles.weights((0, 2)))
-    assert match.sentence == "number 2 by loss of the 3 fixed points of its width"
+    assert match.sentence == "number 2 by loss of the 3 fixed points that need this width"
     assert match.as_json()["method"] == "exact"
-    assert found.match(network).sentence == "none of the 3 fixed points of its width"
+    assert found.match(network).sentence == "none of the 3 fixed points that need this width"

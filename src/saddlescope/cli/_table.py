@@ -27,13 +27,15 @@ def stages_table(summary: Mapping[str, Any]) -> str:
     count = len(summary["stages"])
     cause = f"; cause: {summary['cause']}" if count and summary.get("cause") else ""
     ended = f"ended: {_word(summary.get('ended'))}, loss {_number(summary.get('final_loss'))}"
-    words = [
-        f"{name}: {stage['certificate']['sentence']}"
-        for name, stage in [*((str(n), s) for n, s in enumerate(summary["stages"], start=1)), ("end", end)]
-        if stage.get("certificate")
-    ]
+    named = [*((str(n), s) for n, s in enumerate(summary["stages"], start=1)), ("end", end)]
+    words = [f"{name}: {_sentence(stage)}" for name, stage in named if "certificate" in stage]
     lines = [_aligned([head, *rows]), *words, f"{count} stage{'' if count == 1 else 's'}{cause}; {ended}"]
     return "\n".join(lines)
+
+
+def _sentence(stage: Mapping[str, Any]) -> str:
+    card = stage["certificate"]
+    return card["sentence"] if card else "no fixed point was found near: height and width are those of the run itself."
 
 
 def claims_table(claims: Sequence[Mapping[str, Any]]) -> str:

@@ -12,7 +12,7 @@ import abc
 import equinox as eqx
 import numpy as np
 
-from ..networks import AbstractLens, AbstractNetwork
+from ..networks import AbstractLens, AbstractNetwork, require_lens
 from ..units import Facts
 
 #: Shares have to add up to 1 to this, relative to the sum of their sizes: they are written in decimals and rounded.
@@ -42,6 +42,7 @@ class AbstractEmbedding(eqx.Module):
 
     def __call__(self, lens: AbstractLens) -> AbstractNetwork:
         """The wide network. Raises `ValueError` with the reason where the units' facts, or the model, do not allow it."""
+        require_lens(lens, type(self).__name__)
         u, v = (np.asarray(part, np.float64) for part in lens.get())
         a, b = self.matrices(len(u), lens.facts)
         reason = refusal(a, b, lens.facts) or (lens.supports("width") if len(a) != len(u) else None)

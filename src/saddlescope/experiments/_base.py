@@ -82,12 +82,13 @@ def claim(
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an experiment leaves: its claims, pictures (paths relative to the report) and a table of text for the report."""
+    """What an experiment leaves: its claims, pictures (paths relative to the report), a table of text and a few words for the report."""
 
     claims: list[Claim]
     pictures: list[Path] = field(default_factory=list)
     table: str = ""
     setting: str = ""
+    summary: str = ""
 
 
 class Experiment(Protocol):

@@ -45,7 +45,7 @@ def grouped(rows: Iterable[Row]) -> dict[str, list[plots.Strip]]:
     groups: dict[str, list[plots.Strip]] = {}
     for row in sorted(rows, key=lambda row: bool(row.dropped)):
         label = f"{row.kind}: {row.dropped}" if row.dropped else row.kind
-        groups.setdefault(row.group, []).append(plots.Strip(label, row.values, not row.dropped))
+        groups.setdefault(row.group, []).append(plots.Strip(label, row.values, not row.dropped, row.rests))
     return groups
 
 

@@ -27,6 +27,7 @@ from .theorem_1 import CONSTRUCTIONS, FACTORISED, PROPORTIONAL, SILENT, SPLIT
 
 NAME = "corollary-2"
 TITLE = "Corollary 2: the four embeddings in any layer of deep networks"
+SUMMARY = "Theorem 1 in every hidden layer of deeper networks, alone and in all at once: " + theorem_1.SUMMARY
 
 SEEDS, QUICK_SEEDS = 10, 3
 NEURONS: dict[str, AbstractNeuron] = {"linear": Linear(), "ReLU": ReLU(), "quadratic": Quadratic(), "tanh": Tanh()}
@@ -119,7 +120,7 @@ def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
     claims = [_rows.row_claim(NAME, row) for row in rows] + _function_claims(rows)
     table = _rows.tables(rows, "|grad L| of the wide network, worst of all layers")
     setting = f"{seeds} seeds{', two hidden layers only (quick)' if quick else ''}.\n\n{__doc__}"
-    return Outcome(claims, list(plots.save(figure, out / NAME)), table, setting)
+    return Outcome(claims, list(plots.save(figure, out / NAME)), table, setting, SUMMARY)
 
 
 def _rows_of(name: str, hidden: int, seeds: int) -> list[Row]:

@@ -60,6 +60,8 @@ def _section(name: str, title: str, outcome: Outcome) -> list[str]:
         parts.append("<div class='films'>")
         parts += [f"<img alt='film: {html.escape(p.stem)}' src='{_data(p, 'image/gif')}'>" for p in films]
         parts.append("</div>")
+    if outcome.summary:
+        parts.insert(1, f"<p>{html.escape(outcome.summary)}</p>")
     if outcome.table:
         parts.append(f"<h3>Numbers</h3><pre>{html.escape(outcome.table)}</pre>")
     head = "".join(

@@ -8,7 +8,7 @@ from ..complexity import LayerView, effective_width
 from ..networks import AbstractNetwork
 from ..objective import Objective
 from .hessian import extreme_eigenvalues
-from .insertion import insertion, path_insertion
+from .insertion import insertion, layer_insertion, path_insertion
 
 #: Lowest Hessian eigenvalue allowed, relative to the largest; the state asked about is itself only near a fixed point.
 CURVATURE = 1e-5
@@ -58,8 +58,10 @@ def certify(network: AbstractNetwork, objective: Objective) -> Certificate:
     seen = np.nan
     if len(network.lenses()) == 1 and np.any(removable(view)):
         seen = insertion(network, objective).relative
-    elif len(network.lenses()) > 1 and spare(network, objective):
-        seen = path_insertion(network, objective).relative
+    elif len(network.lenses()) > 1:
+        found = [path_insertion(network, objective)] if spare(network, objective) else []
+        found += [layer_insertion(network, objective, layer) for layer in blind_layers(network, objective)]
+        seen = max((one.relative for one in found), default=np.nan)
     if seen > CORRELATION:  # not where it is NaN
         return Certificate(False, lowest, largest, seen, products)
     return Certificate(True, lowest, largest, seen, products)
@@ -81,6 +83,19 @@ def spare(network: AbstractNetwork, objective: Objective) -> bool:
         return False
     widths = effective_width(network, objective, REMOVABLE).widths
     return all(n < alive(LayerView(network, layer, objective)) for layer, n in enumerate(widths))
+
+
+def blind_layers(network: AbstractNetwork, objective: Objective) -> list[int]:
+    """Hidden layers with units that the Hessian is blind to (order 2 or more) and that could learn, beyond those that the function needs."""
+    lenses = network.lenses()
+    if lenses[0].facts.order < 2:
+        return []
+    widths = effective_width(network, objective, REMOVABLE).widths
+    return [
+        layer
+        for layer, (n, lens) in enumerate(zip(widths, lenses, strict=True))
+        if lens.supports("width") is None and n < alive(LayerView(network, layer, objective))
+    ]
 
 
 def alive(view: LayerView) -> int:

@@ -48,7 +48,8 @@ class FixedPoint:
     r"""A place where the wide flow rests, with how it was made.
 
     - `network`: the wide network there. `loss`: its height.
-    - `narrow`: the network of its effective width, at its own fixed point; None at the origin, and `network` itself where nothing can be left out.
+    - `narrow`: the network of its effective width, at its own fixed point; None at the origin, and `network` itself where only the whole network led to
+        a fixed point (which may need fewer units all the same: `complexity`).
     - `complexity`: width of each hidden layer, and the kind.
     - `embeddings`: matrices that carry `narrow` to `network`, one a hidden layer; empty at the origin and where nothing was left out.
     - `gradient`: $|\nabla L|$ of the wide network, relative to |residual| x (largest column of its Jacobian), which bounds it.

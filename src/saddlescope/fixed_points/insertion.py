@@ -64,6 +64,26 @@ def insertion(network: AbstractNetwork, objective: Objective) -> Insertion:
         return Insertion(float(relative[best]), float(values[best]), points[best], False)
 
 
+def layer_insertion(network: AbstractNetwork, objective: Objective, layer: int) -> Insertion:
+    r"""The largest $|\partial L / \partial v|$ of a further unit with $v = 0$ in one hidden layer, over $|u| = 1$: what a silent unit there would see through
+    the layers after it. For a single layer it is `insertion`.
+
+    **Holds** as a lower bound, from 32 random starts. `relative` is to the largest possible for its features: $|\phi|$ times the sensitivity of the loss to
+    what the layer puts out.
+    """
+    with jax.enable_x64(True):
+        lens = network.lenses()[layer]
+        u, v = (np.asarray(part) for part in lens.get())
+        starts = np.random.Generator(np.random.PCG64(0)).standard_normal((STARTS, u.shape[1]))
+        starts /= np.linalg.norm(starts, axis=1, keepdims=True)
+        wide = lens.put(np.vstack([u, starts[:1]]), np.concatenate([v, np.zeros_like(v[:1])]))
+        values, relative, points = _climb_layer(
+            jax.tree.map(jnp.asarray, lens.of(wide)), jax.tree.map(jnp.asarray, objective), jnp.asarray(starts)
+        )
+        best = int(np.argmax(np.asarray(values)))
+        return Insertion(float(relative[best]), float(values[best]), np.asarray(points[best]), False)
+
+
 def path_insertion(network: AbstractNetwork, objective: Objective) -> Insertion:
     r"""The largest $|E[(y - f) \cdot f_1(x)]|$ over networks $f_1$ with one unit in each hidden layer and every array of weights of length 1.
 
@@ -118,7 +138,7 @@ def _candidates(lens: AbstractLens, objective: Objective, size: int) -> np.ndarr
     if facts.linear:
         slope = np.asarray(_slopes(lens, objective, jnp.zeros((1, size))))[0]
         return np.linalg.svd(slope.reshape(-1, size))[2][:1]
-    if facts.degree == 2 and not facts.kinks and v.shape[1] * v.shape[2] == 1:
+    if facts.degree == 2 and lens.unit.psi_name is not None and v.shape[1] * v.shape[2] == 1:
         vectors = np.linalg.eigh(np.asarray(_curvature(lens, objective, jnp.zeros(size))))[1]
         return vectors[:, [0, -1]].T
     if facts.kinks and facts.degree == 1 and size == 2:
@@ -195,6 +215,39 @@ def _slopes(lens, objective, points):
 def _curvature(lens, objective, point):
     error = _error(lens, objective)
     return jax.hessian(lambda u: _correlation(lens, objective, error, u)[0][0, 0])(point)
+
+
+@eqx.filter_jit
+def _climb_layer(lens, objective, starts):
+    u, v = lens.get()
+    target = jnp.sqrt(objective.mean_square(objective.y) + 2 * objective.irreducible)
+
+    def seen(new):
+        def loss(extra):
+            return objective.loss(lens.put(u.at[-1].set(new), v.at[-1].set(extra)))
+
+        return jnp.linalg.norm(jax.grad(loss)(jnp.zeros_like(v[-1])))
+
+    def size(new):
+        # |f| that the unit's features make, were they read out as its layer is: what the value is relative to
+        changed = lens.of(lens.put(u.at[-1].set(new), v))
+        phi = objective.features(changed)[:, -1]
+        reach = jax.jacfwd(
+            lambda s: objective.outputs(lens.put(u.at[-1].set(new), v.at[-1].set(s * jnp.ones_like(v[-1]))))
+        )(0.0)
+        return jnp.maximum(jnp.sqrt(objective.mean_square(reach)), 1e-6 * jnp.sqrt(objective.mean_square(phi))) * target
+
+    def climb(new):
+        def once(_, new):
+            slope = jax.grad(seen)(new)
+            slope = jnp.where(jnp.all(jnp.isfinite(slope)), slope, 0.0)
+            moved = new + slope / jnp.maximum(jnp.linalg.norm(slope), 1e-300)
+            return moved / jnp.linalg.norm(moved)
+
+        new = jax.lax.fori_loop(0, 100, once, new)
+        return seen(new), seen(new) / jnp.maximum(size(new), 1e-300), new
+
+    return jax.vmap(climb)(starts)
 
 
 @eqx.filter_jit

@@ -6,11 +6,11 @@ import numpy as np
 
 from ..complexity import LayerView
 from ..objective import Objective
-from .certify import CORRELATION, CURVATURE, removable, spare
+from .certify import CORRELATION, CURVATURE, blind_layers, removable, spare
 from .escape import Escape
 from .find import FixedPoint
 from .hessian import extreme_eigenvalues
-from .insertion import Insertion, global_optimum, insertion, path_insertion
+from .insertion import Insertion, global_optimum, insertion, layer_insertion, path_insertion
 from .spectrum import Spectrum, spectrum
 from .structure import Counts, counts_by_structure
 
@@ -72,6 +72,12 @@ def landscape(point: FixedPoint, objective: Objective) -> Landscape:
         lowest, largest, _ = extreme_eigenvalues(wide, objective)
     seen = insertion(wide, objective) if wide.lenses()[0].direct else None
     of = whole if whole is not None else counts
+    leaves, optimum = (
+        _escape(point, objective, whole, counts, lowest, largest, seen),
+        global_optimum(wide, objective, seen),
+    )
+    if optimum and leaves.law == "unknown":
+        leaves = Escape("none")
     return Landscape(
         None if of is None else of.index,
         None if of is None else of.nullity,
@@ -83,9 +89,9 @@ def landscape(point: FixedPoint, objective: Objective) -> Landscape:
         None if whole is None else whole.parts,
         method,
         reason,
-        _escape(point, objective, whole, counts, lowest, largest, seen),
+        leaves,
         seen,
-        global_optimum(wide, objective, seen),
+        optimum,
     )
 
 
@@ -116,10 +122,15 @@ def _escape(
             inside = 0.0 if point.narrow is None else -extreme_eigenvalues(point.narrow, objective)[0]
             return Escape("exponential", max(seen.value, inside), 2)
         if facts.order >= 2:
-            return Escape("algebraic", None, facts.order + 1, seen.value)
+            return Escape("algebraic", None, facts.order + 1, None if facts.degree is None else seen.value)
     if len(point.network.lenses()) > 1:
         if index is None and lowest is None:
             return Escape("unknown")
+        if point.narrow is not None:  # at the origin a unit alone sees nothing through layers of zeros
+            for layer in blind_layers(point.network, objective):
+                alone = layer_insertion(point.network, objective, layer)
+                if alone.relative > CORRELATION:
+                    return Escape("algebraic", None, facts.order + 1, alone.value)
         if spare(point.network, objective):
             path = path_insertion(point.network, objective)
             if path.relative > CORRELATION:

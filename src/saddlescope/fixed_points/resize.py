@@ -64,8 +64,8 @@ def grow(
 
     - `units`: how many, at least 1.
     - `kick`: how far the new units start from rest, relative to the root mean square size of the layer's units; 0 leaves function and gradient as
-        they are. On a single layer they are kicked towards what lowers the loss fastest, the maximiser of $|E[(y - f)\,\phi(x; u)]|$, each a little
-        turned so that they do not stay equal; in deep networks at random.
+        they are. Where the network is the sum over its units (`lens.direct`) they are kicked towards what lowers the loss fastest, the maximiser of
+        $|E[(y - f)\,\phi(x; u)]|$, each a little turned so that they do not stay equal; elsewhere at random.
     - `seed`: of what is random in a kick.
 
     **Holds** exactly without a kick. With one the function changes by $O(\text{kick}^{p + 1})$ for units of order $p$.
@@ -74,6 +74,9 @@ def grow(
     """
     if units < 1:
         raise ValueError(f"grow(units={units}) needs at least one unit to add.")
+    hidden = len(network.lenses())
+    if not 0 <= layer < hidden:
+        raise ValueError(f"grow(layer={layer}) needs a hidden layer from 0 to {hidden - 1}: this network has {hidden}.")
     before = LayerView(network, layer, objective)
     lens = before.lens
     embeddings: list[AbstractEmbedding] = []

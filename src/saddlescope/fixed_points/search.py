@@ -96,18 +96,21 @@ class Match:
     @property
     def sentence(self) -> str:
         if self.of == 0:
-            return "no fixed point of its width is known"
+            return "no fixed point that needs this width is known"
         exact = self.method == "exact"
-        many = f"{'the ' if exact else ''}{self.of} fixed point{'s' * (self.of != 1)} of its width"
-        known = many if exact else f"{many} found from {self.starts} random starts"
+        many = f"{'the ' if exact else ''}{self.of} fixed point{'s' * (self.of != 1)} that need{'s' * (self.of == 1)} this width"
+        known = many if exact else f"{many}, found by {self.starts} random starts and deflation"
         if self.rank is None:
             return f"none of {known}"
         if self.continuum:
-            return f"one of a continuum of equal strength{'' if self.best else ', not the lowest of its width'}"
+            return (
+                f"one of a continuum of equally low ones{'' if self.best else ', not the lowest that need this width'}"
+            )
         if self.of == 1:
-            return "the only fixed point of its width" + ("" if exact else f" found from {self.starts} random starts")
+            only = "the only fixed point that needs this width"
+            return only + ("" if exact else f", as far as {self.starts} random starts and deflation find any")
         if self.levels == 1:
-            return f"{known}, all of this loss"
+            return f"one of {known}, all with this loss"
         losses = f", with {self.levels} different losses" if self.levels < self.of else ""
         return f"{'the lowest' if self.best else f'number {self.rank} by loss'} of {known}{losses}"
 

@@ -11,7 +11,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from ..networks import AbstractLens, AbstractNetwork
+from ..networks import AbstractLens, AbstractNetwork, require_lens
 from ..objective import Objective
 from ..units import Facts
 
@@ -54,6 +54,7 @@ class AbstractManifold(eqx.Module):
 
     def require(self, lens: AbstractLens) -> None:
         """Raises `ValueError` where this is no invariant set of the layer."""
+        require_lens(lens, type(self).__name__)
         misfit = self.misfit(len(lens.get()[0]))
         if misfit is not None:
             raise ValueError(f"{type(self).__name__} does not fit {lens.network.title}: {misfit}")

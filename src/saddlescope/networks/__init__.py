@@ -1,6 +1,6 @@
 """f: one layer of units, deep ones, and the lenses that show their hidden layers, of any model."""
 
-from ._base import AbstractLens, AbstractNetwork
+from ._base import AbstractLens, AbstractNetwork, require_lens
 from .build import ARCHITECTURES, build, form, neuron
 from .deep import Deep
 from .foreign import Foreign, Hidden, wrong_lens
@@ -17,5 +17,6 @@ __all__ = [
     "build",
     "form",
     "neuron",
+    "require_lens",
     "wrong_lens",
 ]

@@ -69,6 +69,14 @@ class AbstractNetwork(eqx.Module):
         return sum(int(np.size(a)) for a in self.arrays().values())
 
 
+def require_lens(lens: object, asked: str) -> None:
+    """Raises `ValueError` where something else than a lens is given."""
+    if not isinstance(lens, AbstractLens):
+        raise ValueError(
+            f"{asked} needs a lens on one hidden layer: found a {type(lens).__name__}. network.lenses()[0] is that on the first."
+        )
+
+
 class AbstractLens(eqx.Module):
     """Shows a hidden layer of any model as units `(u, v)` with facts, and takes a changed pair back.
 

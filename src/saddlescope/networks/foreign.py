@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..units import AbstractUnit, features
-from ._base import AbstractLens, AbstractNetwork, Arrays, Dims
+from ._base import AbstractLens, AbstractNetwork, Arrays, Dims, require_lens
 
 
 def _whole_input(weights: Arrays, x: Array) -> Array:
@@ -186,6 +186,7 @@ def wrong_lens(lens: AbstractLens, x: Float[np.ndarray, "samples ..."]) -> str |
     through the sum of phi v alone, so that a random change of both that leaves this sum as it is on a sample leaves the output there.
     Inputs should be generic: what no sample shows (a bias that is not named where x is 0, say) cannot be told.
     """
+    require_lens(lens, "wrong_lens")
     with jax.enable_x64(True):
         x = np.asarray(x)
         u, v = (np.asarray(part, np.float64) for part in lens.get())

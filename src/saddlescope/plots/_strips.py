@@ -18,11 +18,12 @@ ROW, HEAD, EDGES = 0.155, 0.36, 1.0  # inches: a row, what a group needs besides
 
 
 class Strip(NamedTuple):
-    """One row: its `label`, a value for each seed (None where there is none) and whether the theorem's assumptions hold."""
+    """One row: its `label`, a value for each seed (None where there is none), whether the theorem's assumptions hold, and whether it holds without."""
 
     label: str
     values: Sequence[float | None]
     assumed: bool
+    still: bool = False
 
 
 def strips(
@@ -31,15 +32,16 @@ def strips(
     line: float,
     *,
     assumed: str = "assumptions hold",
-    dropped: str = "an assumption is dropped",
+    dropped: str = "one is dropped: breaks",
+    still: str = "one is dropped: still holds",
 ) -> Figure:
     """Draws one dot a seed on a logarithmic axis: blue circles where the assumptions hold, orange diamonds where one is
-    dropped, and a dashed line at `line`, below which a number counts as zero.
+    dropped (hollow ones where that makes no difference), and a dashed line at `line`, below which a number counts as zero.
 
     **Arguments:**
 
     - `columns`: one or more, side by side, each with groups from title to rows.
-    - `label`: of the axis. `assumed`, `dropped`: words for the two colours.
+    - `label`: of the axis. `assumed`, `dropped`, `still`: words for the three markers.
 
     Zero is drawn at 1e-17, infinity at the right end.
 
@@ -65,8 +67,8 @@ def strips(
                 ax.tick_params(labelbottom=ax is axes[-1])
             axes[-1].set_xlabel(label, loc="right")
         handles = [
-            Line2D([], [], linestyle="none", label=words, **_marker(kind))
-            for words, kind in ((assumed, True), (dropped, False))
+            Line2D([], [], linestyle="none", label=words, **_marker(*kind))
+            for words, kind in ((assumed, (True, True)), (dropped, (False, False)), (still, (False, True)))
         ]
         handles.append(
             Line2D(
@@ -79,12 +81,12 @@ def strips(
             )
         )
         figure.legend(
-            handles=handles, loc="outside upper center", ncols=3, handletextpad=0.4, columnspacing=1.4, fontsize=7.5
+            handles=handles, loc="outside upper center", ncols=4, handletextpad=0.4, columnspacing=1.4, fontsize=7.5
         )
     return figure
 
 
-def _marker(assumed: bool) -> dict:
+def _marker(assumed: bool, still: bool) -> dict:
     if assumed:
         return {
             "marker": "o",
@@ -96,9 +98,9 @@ def _marker(assumed: bool) -> dict:
     return {
         "marker": "D",
         "markersize": 3.4,
-        "markerfacecolor": _style.ORANGE,
+        "markerfacecolor": "white" if still else _style.ORANGE,
         "markeredgecolor": _style.OCHRE,
-        "markeredgewidth": 0.5,
+        "markeredgewidth": 0.8 if still else 0.5,
     }
 
 
@@ -107,7 +109,14 @@ def _group(ax: Axes, title: str, rows: Sequence[Strip], line: float, right: floa
     for place, row in enumerate(rows):
         known = np.array([v for v in row.values if v is not None and not np.isnan(v)])
         shown = np.clip(known, FLOOR, right)
-        ax.plot(shown, np.full(shown.shape, place), linestyle="none", clip_on=False, zorder=3, **_marker(row.assumed))
+        ax.plot(
+            shown,
+            np.full(shown.shape, place),
+            linestyle="none",
+            clip_on=False,
+            zorder=3,
+            **_marker(row.assumed, row.still),
+        )
     ax.axvline(line, color=_style.INK, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
     ax.hlines(np.arange(len(rows)), FLOOR, right, color="#E4E4E4", linewidth=0.6, zorder=0)
     ax.set_xscale("log")

@@ -47,9 +47,10 @@ class Card:
     def _place(self) -> str:
         if self.kind == "origin":
             return f"the origin: all {_joined(self.units)} units silent"
+        what = "minimum" if self.landscape.escape.law == "none" else "saddle"
         if self.widths == self.units and self.kind in ("none", "rank"):
-            return f"a fixed point that needs all {_joined(self.units)} units"
-        what = NAMES[self.kind]
+            return f"a {what if what == 'minimum' else 'fixed point'} that needs all {_joined(self.units)} units"
+        counted = NAMES[self.kind]
         if len(self.widths) > 1:
             found = f"effective widths {_joined(self.widths)} of {_joined(self.units)} units"
         elif self.kind == "rank":
@@ -57,9 +58,9 @@ class Card:
         elif self.kind == "active":
             found = f"{self.widths[0]} of {self.units[0]} units active"
         else:
-            found = f"{self.widths[0]} {what}{'s' * (self.widths[0] != 1)} carried by {self.carrying[0]} of {self.units[0]} units"
-        how = f" (embedded: {', '.join(self.constructions)})" if self.constructions else ""
-        return f"the saddle of the width-{_joined(self.widths)} network: {found}{how}"
+            found = f"{self.widths[0]} {counted}{'s' * (self.widths[0] != 1)} carried by {self.carrying[0]} of {self.units[0]} units"
+        how = f" (embedding: {', '.join(self.constructions)})" if self.constructions else ""
+        return f"the {what} of the width-{_joined(self.widths)} network: {found}{how}"
 
     def _among(self) -> str:
         if self.match is None:
@@ -74,12 +75,12 @@ class Card:
             found = f"left exponentially at rate {escape.rate:.6g}"
             return found if seen.index is None else f"index {_range(seen.index_interval)}, {found}"
         if escape.law == "algebraic":
-            return f"left algebraically (degree {escape.degree}): the Hessian is blind to silent units"
+            return f"left algebraically, by terms of degree {escape.degree} that the Hessian does not see"
         return ""
 
 
 def _joined(numbers: tuple[int, ...]) -> str:
-    return "-".join(str(n) for n in numbers)
+    return " and ".join(str(n) for n in numbers)
 
 
 def _range(interval: tuple[int, int] | None) -> str:
@@ -111,7 +112,8 @@ def as_json(card: Card | None) -> dict[str, Any] | None:
         "carrying": list(card.carrying),
         "gradient": card.gradient,
         "narrow_gradient": card.narrow_gradient,
-        "moved": {"weights": card.moved.weights, "function": card.moved.function},
+        # at the origin any state is as far away as it is large
+        "moved": {"weights": None if card.kind == "origin" else card.moved.weights, "function": card.moved.function},
         "index_interval": None if seen.index_interval is None else list(seen.index_interval),
         "nullity_interval": None if seen.nullity_interval is None else list(seen.nullity_interval),
         "symmetries": seen.symmetries,

@@ -16,7 +16,7 @@ from .residence import residence
 
 #: Accepted is a fixed point whose loss lies within this part of the smaller neighbouring drop of the loss at the slowest point.
 REACH = 0.25
-#: The first plateau's fixed point differs from its slowest state by at most this part of max(rms f, rms y).
+#: A plateau's fixed point differs from its slowest state by at most this part of max(rms f, rms y): farther ones are not what it visits.
 FARTHEST = 0.3
 #: Ends of a run that stay where they are.
 AT_REST = ("converged", "settled")
@@ -110,8 +110,8 @@ def find_stages(run: Run, constants: PlateauConstants | None = None) -> tuple[tu
         reach = REACH * min(above, below)
         if stopped_on is not None and k == len(places) - 1 and abs(stopped_on.loss - losses[k]) <= REACH * above:
             reach = REACH * above if np.isfinite(above) else 1e-3 * run.last
-        # before the first plateau there is no drop to compare with: the function itself has to be near
-        saddles.append(run.fixed_point_near(snapshot, losses[k], reach, farthest=np.inf if k else FARTHEST))
+        # the loss alone does not tell: the function itself has to be near
+        saddles.append(run.fixed_point_near(snapshot, losses[k], reach, farthest=FARTHEST))
         stages.append(_stage(run, index, snapshot, saddles[-1], places[k][1]))
     if stopped_on is not None:
         same = bool(stages) and abs(stages[-1].height - stopped_on.loss) <= 1e-3 * max(
@@ -198,7 +198,10 @@ def _placed(run: Run, stage: Stage, point: FixedPoint | None, before: float, aft
     """The stage with its stay near the saddle's manifolds, once its times are known."""
     if stage.card is None or point is None:
         return stage
-    escape = stage.card.landscape.escape
+    card, escape = stage.card, stage.card.landscape.escape
+    if card.landscape.global_optimum is None and after is not None and after < stage.height:
+        # the run itself has shown that there is something lower
+        card = replace(card, landscape=replace(card.landscape, global_optimum=False))
     stay = residence(
         point,
         run.networks,
@@ -209,7 +212,7 @@ def _placed(run: Run, stage: Stage, point: FixedPoint | None, before: float, aft
         (stage.t_start, stage.t_end),
         escape.rate if escape.law == "exponential" else None,
     )
-    return replace(stage, card=replace(stage.card, residence=stay))
+    return replace(stage, card=replace(card, residence=stay))
 
 
 def _timed(run: Run, stages: list[Stage], following: list[float | None]) -> list[Stage]:
