@@ -33,7 +33,10 @@ BRACKETS = {
     "fixed_points": ("networks", "objective", "embeddings", "manifolds", "complexity"),
     "stages": ("networks", "objective", "series", "fixed_points", "embeddings", "manifolds", "complexity"),
     # a prediction must not see the simulation: neither flow nor stages
-    "theory": ("objective", "init", "integrate", "fixed_points", "embeddings", "manifolds"),
+    "theory": (
+        *("units", "networks", "tasks", "objective", "init", "integrate"),
+        *("embeddings", "manifolds", "complexity", "fixed_points"),
+    ),
 }
 ARGUMENT = tuple(BRACKETS)  # the argument ends; work with it begins
 BRACKETS["plots"] = ("series",)

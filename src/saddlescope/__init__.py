@@ -56,6 +56,7 @@ _ROOMS = (
     "complexity",
     "fixed_points",
     "stages",
+    "theory",
     "runs",
     "experiments",
     "plots",
