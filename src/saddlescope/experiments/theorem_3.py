@@ -331,7 +331,8 @@ def _run(case: Case, name: str, seed: int) -> float | None:
     lens, objective, rng = _start(name, seed, 0.4)
     lens = lens.of(case.start(lens, rng))
     manifold = case.manifold(lens)
-    run = gradient_flow(lens.network, objective, until=TIME, throw=False)
+    # all units: a flow of one unit in place of copies could not leave them
+    run = gradient_flow(lens.network, objective, until=TIME, compress=False, throw=False)
     if run.ended != "time":
         return None
     found = [rows_of(lens.of(run.network(k))) for k in range(len(run.states))]

@@ -11,6 +11,7 @@ from jax.flatten_util import ravel_pytree
 
 from ..networks import AbstractNetwork
 from ..objective import Objective
+from ..objective import hessian as dense_hessian
 
 #: Up to this many weights the Hessian is computed whole.
 DENSE = 600
@@ -242,8 +243,7 @@ def _slope(network, objective):
 
 @eqx.filter_jit
 def _dense(network, objective):
-    y, unravel = ravel_pytree(network)
-    return jax.hessian(lambda y: objective.loss(unravel(y)))(y)
+    return dense_hessian(objective, network)
 
 
 @eqx.filter_jit

@@ -1,5 +1,6 @@
 r"""Gradient flow of a network on an objective, as a field that the integrator can follow."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
@@ -7,7 +8,7 @@ from jaxtyping import Array, Float, Int
 
 from ..integrate import AbstractField
 from ..networks import AbstractNetwork, Layer
-from ..objective import Objective
+from ..objective import Objective, hessian
 
 #: Kinks are followed exactly while the pattern of active units, and the linear systems that sliding needs, stay small.
 LARGEST_PATTERN = 20_000
@@ -18,6 +19,13 @@ ROUNDS = 8
 ON_KINK_TOLERANCE = 1e-9
 
 
+class Share(eqx.Module):
+    """How much larger the coordinates of each unit of hidden layer `place` are than its weights (see `compression`)."""
+
+    place: int = eqx.field(static=True)
+    size: Float[Array, " units"]
+
+
 class SmoothField(AbstractField):
     r"""$\dot\theta = -\nabla L$ by automatic differentiation.
 
@@ -25,15 +33,28 @@ class SmoothField(AbstractField):
 
     - `objective`: L.
     - `template`: the network whose weights move; only its structure counts.
+    - `shares`: of layers whose coordinates are not their weights.
     """
 
     objective: Objective
     template: AbstractNetwork
+    shares: tuple[Share, ...] = ()
 
     def __call__(self, y: Float[Array, " n"], mode: Int[Array, " 0"]) -> tuple[Float[Array, ""], Float[Array, " n"]]:
-        _, unravel = ravel_pytree(self.template)
-        loss, gradient = self.objective.loss_and_gradient(unravel(y))
-        return loss, -ravel_pytree(gradient)[0]
+        if not self.shares:
+            _, unravel = ravel_pytree(self.template)
+            loss, gradient = self.objective.loss_and_gradient(unravel(y))
+            return loss, -ravel_pytree(gradient)[0]
+        loss, gradient = jax.value_and_grad(lambda y: self.objective.loss(self._network(y)))(y)
+        return loss, -gradient
+
+    def _network(self, y: Float[Array, " n"]) -> AbstractNetwork:
+        return scaled(ravel_pytree(self.template)[1](y), self.shares)
+
+    def jacobian(self, y: Float[Array, " n"], mode: Int[Array, " 0"]) -> Float[Array, "n n"]:
+        if not self.shares:
+            return -hessian(self.objective, self._network(y))
+        return -jax.hessian(lambda y: self.objective.loss(self._network(y)))(y)
 
 
 class KinkedField(AbstractField):
@@ -160,11 +181,20 @@ class KinkedField(AbstractField):
         return jax.lax.fori_loop(0, ROUNDS, once, pattern)
 
 
-def field_of(objective: Objective, network: AbstractNetwork) -> AbstractField:
+def scaled(network: AbstractNetwork, shares: tuple[Share, ...]) -> AbstractNetwork:
+    """The network that computes the function, from coordinates in which a unit that stands for m copies is sqrt(m) times as large."""
+    for share in shares:
+        lens = network.lenses()[share.place]
+        u, v = lens.get()
+        network = lens.put(u / share.size[:, None], v * share.size[:, None, None])
+    return network
+
+
+def field_of(objective: Objective, network: AbstractNetwork, shares: tuple[Share, ...] = ()) -> AbstractField:
     """The field of gradient flow: with exact kinks where the units have them and there are not too many."""
     if isinstance(network, Layer) and network.unit.kinks:
         pairs = objective.x.shape[0] * network.v.shape[1]
         units = network.u.shape[0]
         if units * pairs <= LARGEST_PATTERN and units * pairs**2 <= LARGEST_SYSTEM:
             return KinkedField.of(objective, network)
-    return SmoothField(objective, network)
+    return SmoothField(objective, network, shares)

@@ -13,6 +13,8 @@ from jax.flatten_util import ravel_pytree
 from ..networks import AbstractNetwork
 from ..objective import Objective
 from ..results import RESULTS, ComputationError
+from .compression import Compression
+from .compression import compress as find_compression
 from .field import SmoothField
 from .trajectory import Keeper, Trajectory
 
@@ -26,22 +28,24 @@ def gradient_descent(
     *,
     learning_rate: float,
     steps: int,
+    compress: bool = True,
     progress: Callable[[float | None, str], None] | None = None,
     throw: bool = True,
 ) -> Trajectory:
     r"""Takes exactly `steps` steps of size `learning_rate`.
 
     The curve has every step up to 200000 of them, then evenly chosen ones. `ended` is "steps", "diverged" (the loss exceeded 1e6 times its
-    initial value; it stops there) or "nonfinite".
+    initial value; it stops there) or "nonfinite". `compress` leaves out units that need not be carried, as in `gradient_flow`.
 
     **Raises:** `ComputationError` where it diverges, unless `throw` is False: what was computed is then kept.
     """
     began = time.monotonic()
     with jax.enable_x64(True):
-        network = jax.tree.map(jnp.asarray, network)
+        way = find_compression(network) if compress else Compression(network, network)
+        narrow = jax.tree.map(jnp.asarray, way.narrow)
         objective = jax.tree.map(jnp.asarray, objective)
-        field = SmoothField(objective, network)
-        y = ravel_pytree(network)[0]
+        field = SmoothField(objective, narrow, jax.tree.map(jnp.asarray, way.shares))
+        y = ravel_pytree(narrow)[0]
         n = y.shape[0]
         block = int(np.clip(32 * 2**20 // (8 * n), 4, 64))  # states handed back a call
         stride = max(1, -(-steps // LONGEST_CURVE))
@@ -90,7 +94,7 @@ def gradient_descent(
         "events": 0,
         "seconds": time.monotonic() - began,
     }
-    return Trajectory(*whole, kept, index, network, ended or "steps", result, cost, None, learning_rate)
+    return Trajectory(*whole, kept, index, way, ended or "steps", result, cost, None, learning_rate)
 
 
 @eqx.filter_jit

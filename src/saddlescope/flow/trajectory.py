@@ -2,12 +2,13 @@
 
 import copy
 from dataclasses import dataclass, field
+from functools import cached_property
 
-import jax
 import numpy as np
 
 from ..networks import AbstractNetwork
 from ..results import RESULTS
+from .compression import Compression, weights_of
 
 #: Kept states take at most this much memory.
 BUDGET = 64 * 2**20
@@ -20,8 +21,9 @@ class Trajectory:
 
     - `t`, `loss`, `speed`: the curve; t in (learning rate) x (steps), speed = |grad L|. Where a flow crosses a kink, a time stands twice,
         with the speed before and after.
-    - `states` [snapshots, weights] and `state_index`: weights kept, and their positions on the curve; first and last always.
-    - `template`: the network; `network(i)` is the one of snapshot i.
+    - `kept` [snapshots, coordinates] and `state_index`: states kept, and their positions on the curve; first and last always. `states` are all their
+        weights, `network(i)` the network of snapshot i.
+    - `compression`: between those coordinates and all weights.
     - `ended`: converged | time | steps | settled | diverged | nonfinite | max_steps | on_plateau | sliding_failed |
         interrupted.
     - `cost`: gradient_evaluations, hessian_evaluations, steps, rejected, kinks crossed (`events`), seconds.
@@ -32,9 +34,9 @@ class Trajectory:
     t: np.ndarray
     loss: np.ndarray
     speed: np.ndarray
-    states: np.ndarray
+    kept: np.ndarray
     state_index: np.ndarray
-    template: AbstractNetwork
+    compression: Compression
     ended: str
     result: RESULTS
     cost: dict[str, float]
@@ -44,19 +46,12 @@ class Trajectory:
 
     def network(self, snapshot: int) -> AbstractNetwork:
         """The network of one kept state, with NumPy weights."""
-        return with_weights(self.template, self.states[snapshot])
+        return self.compression.network(self.kept[snapshot])
 
-
-def weights_of(network: AbstractNetwork) -> np.ndarray:
-    """All weights as one vector, in the order of the network's leaves (that of `jax.flatten_util.ravel_pytree`)."""
-    return np.concatenate([np.asarray(leaf, np.float64).reshape(-1) for leaf in jax.tree.leaves(network)])
-
-
-def with_weights(template: AbstractNetwork, weights: np.ndarray) -> AbstractNetwork:
-    """The template with weights from one vector, as NumPy float64."""
-    leaves, structure = jax.tree.flatten(template)
-    parts = np.split(weights, np.cumsum([np.size(leaf) for leaf in leaves])[:-1])
-    return jax.tree.unflatten(structure, [p.reshape(np.shape(leaf)) for p, leaf in zip(parts, leaves, strict=True)])
+    @cached_property
+    def states(self) -> np.ndarray:
+        """Weights kept [snapshots, weights], in the order of `weights_of`."""
+        return np.stack([weights_of(self.network(i)) for i in range(len(self.kept))])
 
 
 class Keeper:

@@ -1,7 +1,22 @@
 """Adaptive ODE drivers and methods; knows no network."""
 
-from ._base import AbstractField, Method
-from .driver import Controls, Segment, State, advance, start
+from ._base import AbstractField, AbstractMethod, Attempt
+from .batch import advance_many, shape_of, start_many
+from .driver import Controls, Program, Segment, State, advance, start
 from .methods import METHODS
 
-__all__ = ["METHODS", "AbstractField", "Controls", "Method", "Segment", "State", "advance", "start"]
+__all__ = [
+    "METHODS",
+    "AbstractField",
+    "AbstractMethod",
+    "Attempt",
+    "Controls",
+    "Program",
+    "Segment",
+    "State",
+    "advance",
+    "advance_many",
+    "shape_of",
+    "start",
+    "start_many",
+]

@@ -6,11 +6,12 @@ a piecewise linear network); guards tell when a mode ends.
 """
 
 import abc
+from collections.abc import Callable
 from typing import NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int
 
 
@@ -30,6 +31,10 @@ class AbstractField(eqx.Module):
     def has_modes(self) -> bool:
         return False
 
+    def jacobian(self, y: Float[Array, " n"], mode: Int[Array, " m"]) -> Float[Array, "n n"]:
+        """Of the velocity: minus the Hessian of L, symmetric."""
+        return jax.jacfwd(lambda y: self(y, mode)[1])(y)
+
     def initial_mode(self, y: Float[Array, " n"]) -> Int[Array, " m"]:
         return jnp.zeros((0,), jnp.int32)
 
@@ -40,23 +45,49 @@ class AbstractField(eqx.Module):
         raise NotImplementedError(f"{type(self).__name__} has no modes.")
 
 
-class Method(NamedTuple):
-    """An explicit Runge-Kutta pair with dense output.
+class Attempt(NamedTuple):
+    """One step tried from a state; whether it counts is the driver's question.
 
-    **Arguments:**
+    - `y`, `loss`, `velocity`: at its end.
+    - `error`: in units of the tolerance, as a root mean square over components.
+    - `stretch`: step size times the fastest rate of the motion, as far as the method can see it.
+    - `inside`: makes the dense output when somebody looks: returns the solution at a fraction of the step, and the gradients that it took.
+    - `evaluations`, `hessians`: what the attempt cost.
+    """
 
-    - `order`: of the solution that is carried on.
-    - `stages` [s + 1, s + 1]: row i has the weights of the stages before it; the last row is the step itself, so that
-        the last stage is the first of the next step.
-    - `errors`: rows of weights [k, s + 1] of the error estimates; one, or (fifth order, third order) for DOP853.
-    - `extra` [e, s + 1 + e]: further stages for dense output.
-    - `dense`: see `driver._interpolate`; (kind, weights).
-    - `autonomous`: always; gradient flow does not depend on t, so no nodes are stored.
+    y: Float[Array, " n"]
+    loss: Float[Array, ""]
+    velocity: Float[Array, " n"]
+    error: Float[Array, ""]
+    stretch: Float[Array, ""]
+    inside: Callable[[], tuple[Callable[[Array], Array], int]]
+    evaluations: int
+    hessians: int
+
+
+class AbstractMethod(abc.ABC):
+    """A one-step method with an error estimate and dense output.
+
+    **What a newcomer must write:** `order`, of the solution that is carried on; `reach`, the largest |step x rate| at which the method is stable (infinite
+    where it always is); `attempt`. Then its name in `METHODS` and an order test.
     """
 
     order: int
-    stages: np.ndarray
-    errors: np.ndarray
-    extra: np.ndarray
-    dense: np.ndarray
-    dense_kind: str
+    reach: float
+
+    @abc.abstractmethod
+    def attempt(
+        self,
+        field: AbstractField,
+        y: Float[Array, " n"],
+        mode: Int[Array, " m"],
+        loss: Float[Array, ""],
+        velocity: Float[Array, " n"],
+        h: Float[Array, ""],
+        tolerance: Callable[[Array], Array],
+    ) -> Attempt:
+        """Tries a step of size h; `tolerance` gives the allowed error of each component from the solution at the end."""
+
+
+def rms(values: Float[Array, " n"]) -> Float[Array, ""]:
+    return jnp.sqrt(jnp.mean(values**2))

@@ -4,6 +4,10 @@ Plateaus want long steps and transitions many samples, and the caller can know n
 sampled inside the steps, from the dense output, until interpolating it is accurate; steps across which nothing happens cost nothing extra.
 The loop stops after a fixed number of steps and hands back its whole state, controller included: going on from there is
 the same computation, bit for bit, whoever asks and however often it was interrupted.
+
+Where stiff steps are allowed, the loop also stops when its method no longer suits the motion: on a plateau where explicit steps are pressed against their
+stability limit, a Rosenbrock method goes on; through transitions, where accuracy is what limits a step, the explicit one. Each is a program of
+its own, compiled when it is first needed.
 """
 
 from typing import NamedTuple
@@ -15,14 +19,13 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from ._base import AbstractField, Method
+from ._base import AbstractField, AbstractMethod, rms
 from .methods import METHODS
-from .sampling import MAX_SAMPLES, SPEED_DECADES, Curve, Ends, extra_stages, first_crossing, interpolate, sample
+from .sampling import MAX_SAMPLES, SPEED_DECADES, Curve, Ends, first_crossing, sample
+from .switching import Switch
 
 #: Steps that change the loss by less than this part of the loss at t = 0 satisfy both promises without a look inside.
 QUIET = 1e-7
-#: From this many weights on, combining stages is bound by memory.
-WIDE = 50_000
 #: A guard counts as crossed below minus this; guards are dimensionless, so this is rounding.
 GUARD_TOLERANCE = 1e-13
 
@@ -42,6 +45,8 @@ class State(NamedTuple):
     evaluations: Int[Array, ""]
     events: Int[Array, ""]
     failed: Array  # bool: the step size has fallen to rounding
+    hessians: Int[Array, ""]
+    switch: Int[Array, " 4"]  # see `switching.Switch`
 
 
 class Controls(NamedTuple):
@@ -80,47 +85,102 @@ def start(field: AbstractField, y: Float[Array, " n"], controls: Controls) -> St
 
 @eqx.filter_jit
 def _start(field: AbstractField, y: Array, controls: Controls) -> State:
+    return first_state(field, y, controls)
+
+
+def first_state(field: AbstractField, y: Array, controls: Controls) -> State:
+    """`start`, to be compiled."""
     mode = field.initial_mode(y)
     loss, velocity = field(y, mode)
     weight = 1 / (controls.atol + controls.rtol * jnp.abs(y))
-    d0, d1 = _rms(y * weight), _rms(velocity * weight)
+    d0, d1 = rms(y * weight), rms(velocity * weight)
     # Hairer, Norsett & Wanner, II.4: a hundredth of the time in which y changes by its own size
     h = jnp.where(d1 > 0, 0.01 * d0 / jnp.where(d1 > 0, d1, 1.0), 1e-6)
     zero = jnp.zeros((), jnp.int64)
     one = jnp.ones(())
-    return State(jnp.zeros(()), y, mode, loss, velocity, h, one, zero, zero, zero + 1, zero, jnp.zeros((), bool))
+    counts = (zero, zero, zero + 1, zero, jnp.zeros((), bool), zero)
+    return State(jnp.zeros(()), y, mode, loss, velocity, h, one, *counts, Switch.start().packed())
 
 
 def advance(
-    field: AbstractField, state: State, controls: Controls, *, order: int = 8, steps: int = 256
+    field: AbstractField,
+    state: State,
+    controls: Controls,
+    *,
+    order: int = 8,
+    steps: int = 256,
+    stiff: bool = False,
+    keep_states: bool = True,
 ) -> tuple[State, Segment]:
     """Takes at most `steps` accepted steps, in 64 bits whatever the setting, and returns NumPy arrays.
 
+    **Arguments:**
+
+    - `order`: of the explicit method, 8 or 5.
+    - `stiff`: whether long plateaus may be crossed with a Rosenbrock method, which takes a dense Hessian a step. Not for motions with modes.
+    - `keep_states`: whether the segment carries the state after each step.
+
     The result does not depend on how a run is cut into calls: steps are never clipped to fit one.
     """
+    if stiff and field.has_modes:
+        raise ValueError(f"stiff = True needs a motion without modes: {type(field).__name__} has them. Leave it out.")
     with jax.enable_x64(True):
-        state, curve, states, index, count = _advance(field, state, controls, order, steps)
-        n, size = int(count), int(curve.size)
-        return state, Segment(
-            np.asarray(curve.t)[:size],
-            np.asarray(curve.loss)[:size],
-            np.asarray(curve.speed)[:size],
-            np.asarray(states)[:n],
-            np.asarray(index)[:n],
+        program = Program.of(state, order, steps, stiff, keep_states)
+        state, written = _advance(field, state, controls, program)
+        return state, written.segment()
+
+
+class Program(NamedTuple):
+    """What is compiled for, besides shapes: the method, the steps of a segment, the explicit method that a stiff one may change places with."""
+
+    method: int | str
+    steps: int
+    explicit: int | None
+    keep_states: bool
+
+    @classmethod
+    def of(cls, state: State, order: int, steps: int, stiff: bool, keep_states: bool) -> "Program":
+        method = "rosenbrock" if stiff and int(state.switch[0]) else order
+        return cls(method, steps, order if stiff else None, keep_states)
+
+
+class Written(NamedTuple):
+    """What a compiled segment leaves in its buffers."""
+
+    curve: Curve
+    states: Array
+    index: Array
+    count: Array
+
+    def segment(self) -> Segment:
+        n, size = int(self.count), int(self.curve.size)
+        states = np.asarray(self.states)
+        return Segment(
+            np.asarray(self.curve.t)[:size],
+            np.asarray(self.curve.loss)[:size],
+            np.asarray(self.curve.speed)[:size],
+            states[: min(n, len(states))],
+            np.asarray(self.index)[:n],
         )
 
 
 @eqx.filter_jit
-def _advance(field: AbstractField, state: State, controls: Controls, order: int, steps: int):
-    method = METHODS[order]()
+def _advance(field: AbstractField, state: State, controls: Controls, program: Program) -> tuple[State, Written]:
+    return run_segment(field, state, controls, program)
+
+
+def run_segment(field: AbstractField, state: State, controls: Controls, program: Program) -> tuple[State, Written]:
+    """One segment, to be compiled."""
+    method, steps, explicit = METHODS[program.method](), program.steps, program.explicit
     samples = 8 * steps + 2 * MAX_SAMPLES
     curve = Curve.empty(samples)
-    states = jnp.zeros((steps, state.y.shape[0]))
+    states = jnp.zeros((steps if program.keep_states else 0, state.y.shape[0]))
     index = jnp.zeros((steps,), jnp.int64)
     count = jnp.zeros((), jnp.int64)
 
     def going(carry):
         s, curve, _, _, count = carry
+        suits = True if explicit is None else (s.switch[0] == state.switch[0])
         return (
             (count < jnp.minimum(steps, controls.steps))
             & (curve.size < samples - MAX_SAMPLES - 3)
@@ -129,78 +189,68 @@ def _advance(field: AbstractField, state: State, controls: Controls, order: int,
             & (jnp.linalg.norm(s.velocity) > controls.speed_stop)
             & jnp.isfinite(s.loss)
             & ~s.failed
+            & suits
         )
 
     def step(carry):
         s, curve, states, index, count = carry
-        new, curve, accepted = _step(field, method, s, controls, curve)
+        new, curve, accepted = _step(field, method, s, controls, curve, explicit)
         slot = jnp.where(accepted, count, steps - 1)
-        states = states.at[slot].set(jnp.where(accepted, new.y, states[slot]))
+        if program.keep_states:
+            states = states.at[slot].set(jnp.where(accepted, new.y, states[slot]))
         index = index.at[slot].set(jnp.where(accepted, curve.size - 1, index[slot]))
         return new, curve, states, index, count + jnp.where(accepted, 1, 0)
 
-    return lax.while_loop(going, step, (state, curve, states, index, count))
+    state, *written = lax.while_loop(going, step, (state, curve, states, index, count))
+    return state, Written(*written)
 
 
-def _step(field: AbstractField, method: Method, s: State, controls: Controls, curve: Curve):
-    last = method.stages.shape[0] - 1
+def _step(
+    field: AbstractField, method: AbstractMethod, s: State, controls: Controls, curve: Curve, explicit: int | None
+):
     clipped = s.t + s.step_size >= controls.t_stop
     h = jnp.where(clipped, controls.t_stop - s.t, s.step_size)
 
-    def stage(i, carry):
-        k, _ = carry
-        loss, velocity = field(s.y + h * _combined(method, i, k), s.mode)
-        return k.at[i].set(velocity), loss
+    def tolerance(end):
+        return controls.atol + controls.rtol * jnp.maximum(jnp.abs(s.y), jnp.abs(end))
 
-    k = jnp.zeros((last + 1, s.y.shape[0])).at[0].set(s.velocity)
-    k, loss = lax.fori_loop(1, last + 1, stage, (k, s.loss))
-    y = s.y + h * (method.stages[last] @ k)
-    error = _error(method, k, h, controls.atol + controls.rtol * jnp.maximum(jnp.abs(s.y), jnp.abs(y)))
-    finite = jnp.isfinite(error) & jnp.isfinite(loss) & jnp.all(jnp.isfinite(k[last]))
-    accepted = finite & (error <= 1)
+    tried = method.attempt(field, s.y, s.mode, s.loss, s.velocity, h, tolerance)
+    finite = jnp.isfinite(tried.error) & jnp.isfinite(tried.loss) & jnp.all(jnp.isfinite(tried.velocity))
+    accepted = finite & (tried.error <= 1)
 
     # proportional-integral control (Hairer & Wanner, IV.2), which keeps steps steady at the stability limit
     q = method.order
-    safe = jnp.where(finite, jnp.maximum(error, 1e-10), 1.0)
+    safe = jnp.where(finite, jnp.maximum(tried.error, 1e-10), 1.0)
     grow = jnp.clip(0.9 * safe ** (-0.7 / q) * s.last_error ** (0.4 / q), 0.33, 6.0)
     shrink = jnp.where(finite, jnp.clip(0.9 * safe ** (-1 / q), 0.2, 0.9), 0.1)
     proposed = h * jnp.where(accepted, grow, shrink)
     size = jnp.where(accepted & clipped, jnp.maximum(proposed, s.step_size), proposed)
     failed = ~accepted & (size <= 4 * jnp.finfo(h.dtype).eps * s.t)
+    counts = {"evaluations": s.evaluations + tried.evaluations, "hessians": s.hessians + tried.hessians}
 
     t = jnp.where(clipped, controls.t_stop, s.t + h)
-    full = State(
-        t,
-        y,
-        s.mode,
-        loss,
-        k[last],
-        size,
-        jnp.maximum(error, 1e-4),
-        s.accepted + 1,
-        s.rejected,
-        s.evaluations + last,
-        s.events,
-        failed,
-    )
-    kept = s._replace(step_size=size, rejected=s.rejected + 1, evaluations=s.evaluations + last, failed=failed)
+    last_error = jnp.maximum(tried.error, 1e-4)
+    full = s._replace(t=t, y=tried.y, loss=tried.loss, velocity=tried.velocity, step_size=size, last_error=last_error)
+    full = full._replace(accepted=s.accepted + 1, failed=failed, **counts)
+    if explicit is not None:
+        # stiffness is a property of the motion: what a step that is cut short says of it counts as well
+        reach = METHODS[explicit]().reach
+        switch, size = Switch.of(s.switch).after(method, tried.stretch, h, size, reach, s.y.shape[0], s.accepted)
+        full = full._replace(step_size=size, switch=switch.packed())
+    kept = s._replace(step_size=proposed, rejected=s.rejected + 1, failed=failed, **counts)
 
-    moved = jnp.abs(s.loss - loss) > QUIET * controls.loss_scale
-    turned = jnp.abs(jnp.log10(jnp.linalg.norm(k[last]) / jnp.linalg.norm(s.velocity))) > SPEED_DECADES
+    moved = jnp.abs(s.loss - tried.loss) > QUIET * controls.loss_scale
+    turned = jnp.abs(jnp.log10(jnp.linalg.norm(tried.velocity) / jnp.linalg.norm(s.velocity))) > SPEED_DECADES
     if field.has_modes:
-        before, after = field.guards(s.y, s.mode), field.guards(y, s.mode)
+        before, after = field.guards(s.y, s.mode), field.guards(tried.y, s.mode)
         crossed = (after < -GUARD_TOLERANCE) & (after < before)
         event = jnp.any(crossed)
     else:
         crossed, event = jnp.zeros((0,), bool), jnp.zeros((), bool)
 
     def look_inside(curve):
-        stages = extra_stages(field, method, s.y, s.mode, k, h)
-        looked = full._replace(evaluations=full.evaluations + stages.shape[0] - k.shape[0])
-
-        def at(x):
-            return interpolate(method, s.y, y, stages, h, x)
-
+        at, looks = tried.inside()
+        looked = full._replace(evaluations=full.evaluations + looks)
         if not field.has_modes:
             return _sampled(field, s, looked, at, jnp.ones(()), h, curve, controls)
         return lax.cond(
@@ -240,29 +290,3 @@ def _ended(field, s: State, full: State, at, crossed, h, curve: Curve, controls:
     mode = field.transition(y, s.mode, crossed & (field.guards(y, s.mode) < 0))
     loss, velocity = field(y, mode)
     return before._replace(mode=mode, loss=loss, velocity=velocity, events=s.events + 1), curve
-
-
-def _combined(method: Method, i, k):
-    """Stage i's combination of the velocities before it."""
-    if k.shape[1] < WIDE:
-        return jnp.asarray(method.stages)[i] @ k
-    # memory decides here: read only the rows that are there
-    rows = [lambda k, j=j: method.stages[j, :j] @ k[:j] for j in range(1, len(method.stages))]
-    return lax.switch(i - 1, rows, k)
-
-
-def _error(method: Method, k, h, tolerance):
-    """The error of a step in units of its tolerance, as a root mean square over components."""
-    weights = jnp.asarray(method.errors)
-    estimates = (weights @ k) / tolerance
-    squares = jnp.sum(estimates**2, axis=1)
-    n = k.shape[1]
-    if squares.shape[0] == 1:
-        return h * jnp.sqrt(squares[0] / n)
-    # DOP853 (Hairer, Norsett & Wanner, II.10): the fifth-order estimate, damped by the third-order one
-    total = squares[0] + 0.01 * squares[1]
-    return jnp.where(total > 0, h * squares[0] / jnp.sqrt(jnp.where(total > 0, total, 1.0) * n), 0.0)
-
-
-def _rms(values):
-    return jnp.sqrt(jnp.mean(values**2))

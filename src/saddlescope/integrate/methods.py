@@ -1,4 +1,4 @@
-"""The explicit methods, with the coefficients of their authors.
+"""The methods, with the coefficients of their authors.
 
 - Order 8: DOP853 of Hairer, Norsett & Wanner, *Solving Ordinary Differential Equations I* (1993), II.5; dense output of order 7.
 - Order 5: Dormand & Prince (1980), dense output of order 4 by Shampine (1986).
@@ -9,11 +9,14 @@ not read from there at run time, because importing an integration library costs 
 
 import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from ._base import Method
+from ._base import AbstractMethod
+from .explicit import Explicit
+from .rosenbrock import rosenbrock_5
 
 
 @functools.cache
@@ -32,21 +35,26 @@ def _stages(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 @functools.cache
-def dormand_prince_8() -> Method:
+def dormand_prince_8() -> Explicit:
     """Order 8 with an error estimate made of orders 5 and 3: 12 gradients a step."""
     c = _coefficients(8)
     stages = _stages(c["A"], c["B"])
     extra = np.zeros((3, len(stages) + 3))
     extra[:, : c["A_EXTRA"].shape[1]] = c["A_EXTRA"]
-    return Method(8, stages, np.stack([c["E5"], c["E3"]]), extra, c["D"], "hairer")
+    return Explicit(8, stages, np.stack([c["E5"], c["E3"]]), extra, c["D"], "hairer", reach=6.1)
 
 
 @functools.cache
-def dormand_prince_5() -> Method:
+def dormand_prince_5() -> Explicit:
     """Order 5 with an error estimate of order 4: 6 gradients a step."""
     c = _coefficients(5)
     stages = _stages(c["A"], c["B"])
-    return Method(5, stages, c["E"][None], np.zeros((0, len(stages))), c["P"], "polynomial")
+    return Explicit(5, stages, c["E"][None], np.zeros((0, len(stages))), c["P"], "polynomial", reach=3.3)
 
 
-METHODS = {8: dormand_prince_8, 5: dormand_prince_5}
+#: What `order` of a spec may ask for, and what long plateaus are integrated with.
+METHODS: dict[int | str, Callable[[], AbstractMethod]] = {
+    8: dormand_prince_8,
+    5: dormand_prince_5,
+    "rosenbrock": rosenbrock_5,
+}

@@ -1,4 +1,4 @@
-r"""Looking inside a step: dense output, samples of the curve, and the moment at which a mode ends."""
+r"""Looking inside a step: samples of the curve, and the moment at which a mode ends."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from ._base import AbstractField, Method
+from ._base import AbstractField
 
 #: Errors allowed in interpolating the curve, as parts of the loss at t = 0: linear, and cubic Hermite with dL/dt = -speed^2.
 #: Files promise 1e-4 and 1e-6; the margin is for the estimate being one.
@@ -47,37 +47,6 @@ class Ends(NamedTuple):
     width: Array
     loss: tuple[Array, Array]
     speed: tuple[Array, Array]
-
-
-def extra_stages(field: AbstractField, method: Method, y: Array, mode: Array, k: Array, h: Array) -> Array:
-    """The stages with those that dense output needs besides."""
-    extra = jnp.asarray(method.extra)
-    first = k.shape[0]
-    k = jnp.concatenate([k, jnp.zeros((extra.shape[0], y.shape[0]))])
-    if not extra.shape[0]:
-        return k
-
-    def stage(i, k):
-        _, velocity = field(y + h * (extra[i] @ k), mode)
-        return k.at[first + i].set(velocity)
-
-    return lax.fori_loop(0, extra.shape[0], stage, k)
-
-
-def interpolate(method: Method, y0: Array, y1: Array, k: Array, h: Array, x: Array) -> Array:
-    """The solution at the fraction x of a step from y0 to y1."""
-    dense = jnp.asarray(method.dense)
-    if method.dense_kind == "polynomial":
-        powers = x ** jnp.arange(1, dense.shape[1] + 1)
-        return y0 + h * ((dense @ powers) @ k)
-    # DOP853 (Hairer, Norsett & Wanner, II.6): nested in x and 1 - x
-    change = y1 - y0
-    first, last = k[0], k[len(method.stages) - 1]
-    terms = [change, h * first - change, 2 * change - h * (first + last), *(h * (dense @ k))]
-    total = jnp.zeros_like(y0)
-    for i, term in enumerate(reversed(terms)):
-        total = (total + term) * (x if i % 2 == 0 else 1 - x)
-    return y0 + total
 
 
 def sample(values, ends: Ends, curve: Curve, loss_scale: Array) -> tuple[Curve, Array]:

@@ -2,5 +2,6 @@
 
 from ._base import Objective
 from .build import build
+from .curvature import hessian
 
-__all__ = ["Objective", "build"]
+__all__ = ["Objective", "build", "hessian"]

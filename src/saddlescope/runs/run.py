@@ -108,7 +108,7 @@ def run(
     if ended == "max_steps" and stages and stages[-1].stopped_on:
         ended = "on_plateau"
     cost = dict(trajectory.cost)
-    cost["hessian_evaluations"] = products[0]
+    cost["hessian_evaluations"] += products[0]
     cost["error_estimate_gradient_evaluations"] = companion_cost
     cost["seconds"] = (datetime.datetime.now(datetime.UTC) - began).total_seconds()
     return make_record(problem, trajectory, networks, stages, end, ended, cost, constants, began)

@@ -75,7 +75,7 @@ class PredictedStage:
     height_error: float | None = None
     t_end_error: float | None = None
     source: Source = "closed form"
-    cost: Cost = Cost(0, 1, 0)
+    cost: Cost = field(default_factory=lambda: Cost(0, 1, 0))
     recruits: tuple[int, ...] = ()
     separable: bool = True
     visible_scale: float | None = None
