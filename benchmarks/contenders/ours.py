@@ -1,0 +1,47 @@
+"""Ours: `gradient_flow` as a user calls it, and with each method that may be asked for."""
+
+import inspect
+from typing import ClassVar
+
+from saddlescope.flow import gradient_flow
+from saddlescope.integrate import METHODS
+
+from ._base import AbstractContender, Reading, Solve, read_curve
+
+#: gradient_flow takes no looser tolerance
+LOOSEST = 1e-4
+
+
+class Ours(AbstractContender):
+    """`gradient_flow` on its default method. Data are compressed as `objective.build` does it, which is timed apart."""
+
+    name: ClassVar[str] = "saddlescope"
+    ours: ClassVar[bool] = True
+    settings: ClassVar[tuple[float, ...]] = tuple(s for s in AbstractContender.settings if s <= LOOSEST * 1.01)
+    options: ClassVar[dict] = {}
+
+    def forms(self, problem) -> tuple[str, ...]:
+        return problem.forms[-1:]
+
+    def solver(self, problem, form: str) -> Solve:
+        goal = problem.objective(form)
+
+        def solve(setting, until, levels):
+            run = gradient_flow(problem.network, goal, until=until, rtol=setting, keep_states=False, **self.options)
+            ends = read_curve(run.t, run.loss, run.speed, levels)
+            cost = run.cost
+            steps = int(cost["steps"] + cost["rejected"])
+            return Reading(ends, int(cost["gradient_evaluations"]), int(cost["hessian_evaluations"]), steps)
+
+        return solve
+
+
+def by_method() -> dict[str, AbstractContender]:
+    """One contender for each method that `gradient_flow` can be asked for by its order."""
+    if "order" not in inspect.signature(gradient_flow).parameters:
+        return {}
+    made = [
+        type(f"Order{order}", (Ours,), {"name": f"saddlescope, order {order}", "options": {"order": order}})()
+        for order in METHODS
+    ]
+    return {contender.name: contender for contender in made}
