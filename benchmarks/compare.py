@@ -12,7 +12,9 @@ from timing import interleave
 TARGETS = (1e-3, 1e-6)
 
 
-def compare(problem: Problem, ref: Reference, *, budget: float, rounds: int, targets=TARGETS, only=None, log=print) -> dict:
+def compare(
+    problem: Problem, ref: Reference, *, budget: float, rounds: int, targets=TARGETS, only=None, log=print
+) -> dict:
     """Rows of the table of one problem, for each target, and the ladders behind them.
 
     **Arguments:** `budget`: seconds that one solve may take before it is extrapolated, and all rounds of one contender together.
@@ -55,7 +57,9 @@ def compare(problem: Problem, ref: Reference, *, budget: float, rounds: int, tar
     }
 
 
-def _elsewhere(contender: AbstractContender, problem: Problem, form: str, rung: Rung, ref: Reference, budget: float) -> Rung:
+def _elsewhere(
+    contender: AbstractContender, problem: Problem, form: str, rung: Rung, ref: Reference, budget: float
+) -> Rung:
     """The same setting on another form of the data; it can be no more exact than what it was found on."""
     other = at_setting(contender, problem, form, rung, ref, budget)
     return replace(other, how=other.how or rung.how) if rung.how else other
@@ -67,7 +71,15 @@ def _unfinished(rungs: list[Rung]) -> Rung | None:
 
 
 def _row(name: str, form: str, target: float, rung: Rung | None, reason: str | None = None) -> dict:
-    return {"contender": name, "form": form, "target": target, "rung": rung, "not_run": reason, "seconds": None, "ratio": None}
+    return {
+        "contender": name,
+        "form": form,
+        "target": target,
+        "rung": rung,
+        "not_run": reason,
+        "seconds": None,
+        "ratio": None,
+    }
 
 
 def _time(rows: list[dict], everybody: dict[str, AbstractContender], problem, ref, rounds: int, budget: float) -> None:

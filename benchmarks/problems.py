@@ -75,25 +75,39 @@ def _made(name: str, title: str, hard: str, data: Samples, until: float, init: d
     return Problem(name, title, hard, gaussian(empty, **init), data, until)
 
 
-def linear(samples: int = 1000, units: int = 50, scale: float = 1e-3, until: float = 40.0) -> Problem:
+def linear(samples: int = 1000, units: int = 50, scale: float = 1e-3, until: float = 40.0, seed: int = 0) -> Problem:
     """Two-layer linear 10-50-5, three modes."""
-    teacher = LinearTeacher(
-        singular_values=(3.0, 1.5, 0.5), inputs=10, outputs=5, samples=samples, rotate=True, seed=1
-    )
+    teacher = LinearTeacher(singular_values=(3.0, 1.5, 0.5), inputs=10, outputs=5, samples=samples, rotate=True, seed=1)
     return _made(
         "linear",
         f"linear 10-{units}-5",
         "short plateaus, many weights that share a few directions",
         teacher.data("vectors"),
         until,
-        {"scale": scale, "seed": 0},
+        {"scale": scale, "seed": seed},
         "fully_connected",
         activation="linear",
         units=units,
     )
 
 
-def quadratic(scale: float = 1e-2, until: float = 300.0) -> Problem:
+def small_linear(seed: int = 0, until: float = 40.0) -> Problem:
+    """Two-layer linear 2-50-2, two modes: the smallest problem that sweeps run by the thousand."""
+    teacher = LinearTeacher(singular_values=(1.5, 0.5), samples=1000, rotate=True, seed=1)
+    return _made(
+        "small linear",
+        "linear 2-50-2",
+        "overheads, and nothing else",
+        teacher.data("vectors"),
+        until,
+        {"scale": 1e-3, "seed": seed},
+        "fully_connected",
+        activation="linear",
+        units=50,
+    )
+
+
+def quadratic(scale: float = 1e-2, until: float = 300.0, seed: int = 0) -> Problem:
     """Quadratic units, H = 10, D = 5: stages of a length proportional to 1 / scale."""
     teacher = QuadraticTeacher(matrix=np.diag([1.0, 0.8, 0.6, 0.4, 0.3]).tolist(), samples=1000, seed=1)
     return _made(
@@ -102,7 +116,7 @@ def quadratic(scale: float = 1e-2, until: float = 300.0) -> Problem:
         "plateaus that last 1 / scale, at saddles with fast stable directions: stiff",
         teacher.data("vectors"),
         until,
-        {"scale": scale, "seed": 0},
+        {"scale": scale, "seed": seed},
         "fully_connected",
         activation="quadratic",
         units=10,
@@ -161,9 +175,7 @@ def relu(until: float = 60.0) -> Problem:
 
 def deep(until: float = 300.0) -> Problem:
     """Four linear layers of width 20."""
-    teacher = LinearTeacher(
-        singular_values=(3.0, 2.0, 1.0), inputs=20, outputs=20, samples=1000, rotate=True, seed=1
-    )
+    teacher = LinearTeacher(singular_values=(3.0, 2.0, 1.0), inputs=20, outputs=20, samples=1000, rotate=True, seed=1)
     return _made(
         "deep",
         "deep linear, 4 layers of width 20",

@@ -20,16 +20,19 @@ class Reading:
     - `ends`: times at which the loss fell through each level; NaN where it did not.
     - `gradients`, `hessians`: evaluations, those for reading the ends included; None where nobody can count them.
     - `steps`: tried, rejected ones included.
+    - `reached`: the part of the time until which it got; below 1 where the deadline came first.
     """
 
     ends: np.ndarray
     gradients: int | None
     hessians: int | None
     steps: int
+    reached: float = 1.0
 
 
-#: (setting, until, levels) -> what was found; everything that the user would wait for happens inside
-Solve = Callable[[float, float, np.ndarray], Reading]
+#: (setting, until, levels, deadline) -> what was found; everything that the user would wait for happens inside. The deadline is in seconds of
+#: work; a solve stops at the last end that it finds.
+Solve = Callable[[float, float, np.ndarray, float], Reading]
 
 
 class AbstractContender(abc.ABC):
@@ -44,6 +47,8 @@ class AbstractContender(abc.ABC):
     settings: ClassVar[tuple[float, ...]] = TOLERANCES
     descends: ClassVar[bool] = False
     ours: ClassVar[bool] = False
+    #: whether `solve` keeps its deadline; a compiled loop may not
+    interruptible: ClassVar[bool] = True
 
     def forms(self, problem) -> tuple[str, ...]:
         """The forms of data it is measured on, that on which its setting is found first (the cheaper: errors are the same)."""

@@ -1,5 +1,7 @@
 """Gradient descent as one compiled scan in JAX: what is left of the usual loop when Python is taken out of it."""
 
+import math
+import time
 from functools import partial
 from typing import ClassVar
 
@@ -11,7 +13,7 @@ from jax import lax
 from ._base import AbstractContender, Reading, Solve
 
 #: Steps compiled into one call: short ones for slow gradients, so that a deadline can be kept, long ones for fast.
-BLOCKS = (32, 8192)
+BLOCKS = (16, 8192)
 #: Gradients faster than this (seconds) take the long block.
 FAST = 2e-4
 
@@ -35,21 +37,21 @@ class JaxDescent(AbstractContender):
 
         start, block = problem.start(), None
 
-        def solve(setting, until, levels):
+        def solve(setting, until, levels, deadline=math.inf):
             nonlocal block
             with jax.enable_x64(True):
                 if block is None:
                     block = BLOCKS[_seconds_a_step(descend, start, BLOCKS[0]) < FAST]
-                y, rate = jnp.asarray(start), jnp.asarray(setting)
+                y, rate, began = jnp.asarray(start), jnp.asarray(setting), time.monotonic()
                 ends, done, total = Crossings(setting, levels), 0, int(np.ceil(until / setting)) + 1
-                while done < total and not ends.complete:
+                while done < total and not ends.complete and time.monotonic() - began < deadline:
                     y, losses = descend(y, rate, block)
                     losses = np.asarray(losses)
                     if not np.all(np.isfinite(losses)):
                         break
                     ends.see(done, losses)
                     done += block
-            return Reading(ends.found, done, 0, done)
+            return Reading(ends.found, done, 0, done, 1.0 if ends.complete else done / total)
 
         return solve
 
@@ -80,8 +82,6 @@ class Crossings:
 
 
 def _seconds_a_step(descend, start, steps: int) -> float:
-    import time
-
     y = jnp.asarray(start)
     jax.block_until_ready(descend(y, 0.0, steps))
     began = time.perf_counter()

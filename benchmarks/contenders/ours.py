@@ -1,6 +1,8 @@
 """Ours: `gradient_flow` as a user calls it, and with each method that may be asked for."""
 
 import inspect
+import math
+import time
 from typing import ClassVar
 
 from saddlescope.flow import gradient_flow
@@ -26,12 +28,22 @@ class Ours(AbstractContender):
     def solver(self, problem, form: str) -> Solve:
         goal = problem.objective(form)
 
-        def solve(setting, until, levels):
-            run = gradient_flow(problem.network, goal, until=until, rtol=setting, keep_states=False, **self.options)
+        def solve(setting, until, levels, deadline=math.inf):
+            began = time.monotonic()
+
+            def look(_, text):
+                # an interrupted run keeps what it has
+                if time.monotonic() - began > deadline:
+                    raise KeyboardInterrupt
+
+            run = gradient_flow(
+                problem.network, goal, until=until, rtol=setting, keep_states=False, progress=look, **self.options
+            )
             ends = read_curve(run.t, run.loss, run.speed, levels)
             cost = run.cost
             steps = int(cost["steps"] + cost["rejected"])
-            return Reading(ends, int(cost["gradient_evaluations"]), int(cost["hessian_evaluations"]), steps)
+            reached = float(run.t[-1]) / until
+            return Reading(ends, int(cost["gradient_evaluations"]), int(cost["hessian_evaluations"]), steps, reached)
 
         return solve
 

@@ -4,6 +4,7 @@ The solver objects are stepped one by one, and the dense output is asked for onl
 `dense_output` would do.
 """
 
+import math
 import time
 from typing import ClassVar
 
@@ -14,9 +15,6 @@ import scipy.integrate
 from scipy.optimize import brentq
 
 from ._base import AbstractContender, Reading, Solve
-
-#: Seconds after which a solve is given up, its later ends not found.
-PATIENCE = 600.0
 
 
 class AbstractSciPy(AbstractContender):
@@ -33,7 +31,7 @@ class AbstractSciPy(AbstractContender):
         value_and_grad, value, hessian = jax.jit(jax.value_and_grad(loss)), jax.jit(loss), jax.jit(jax.hessian(loss))
         start = problem.start()
 
-        def solve(setting, until, levels):
+        def solve(setting, until, levels, deadline=math.inf):
             count = {"gradients": 0, "hessians": 0}
             latest = {}
 
@@ -58,7 +56,7 @@ class AbstractSciPy(AbstractContender):
                     velocity, 0.0, start, until, rtol=setting, atol=setting * problem.scale, **options
                 )
                 before, began = np.inf, time.monotonic()
-                while flow.status == "running" and np.isnan(ends).any() and time.monotonic() - began < PATIENCE:
+                while flow.status == "running" and np.isnan(ends).any() and time.monotonic() - began < deadline:
                     flow.step()
                     steps += 1
                     # an explicit method's last evaluation is at the end of its step
@@ -78,7 +76,8 @@ class AbstractSciPy(AbstractContender):
                             else:  # within the interpolation's own error of an end of the step
                                 ends[i] = flow.t if left[1] >= 0 else flow.t_old
                     before = after
-            return Reading(ends, count["gradients"], count["hessians"], steps)
+            reached = 1.0 if not np.isnan(ends).any() else flow.t / until
+            return Reading(ends, count["gradients"], count["hessians"], steps, reached)
 
         return solve
 

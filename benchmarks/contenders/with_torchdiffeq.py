@@ -1,5 +1,8 @@
 """torchdiffeq's dopri5 on PyTorch's gradients: stage ends from the losses that its accepted steps have seen anyway."""
 
+import contextlib
+import math
+import time
 from typing import ClassVar
 
 import numpy as np
@@ -30,9 +33,10 @@ class TorchDiffeq(AbstractContender):
             return 0.5 * ((f - y) ** 2).sum(dim=1).mean()
 
         class Flow(torch.nn.Module):
-            def __init__(self):
+            def __init__(self, deadline):
                 super().__init__()
                 self.count, self.latest, self.curve = 0, None, []
+                self.stop = time.monotonic() + deadline
 
             def forward(self, t, flat):
                 with torch.enable_grad():
@@ -48,10 +52,12 @@ class TorchDiffeq(AbstractContender):
             def callback_accept_step(self, t0, y0, dt):
                 # the last stage of an accepted step is at its end
                 self.curve.append((float(t0 + dt), *self.latest))
+                if time.monotonic() > self.stop:
+                    raise TimeoutError
 
-        def solve(setting, until, levels):
-            flow = Flow()
-            with torch.no_grad():
+        def solve(setting, until, levels, deadline=math.inf):
+            flow = Flow(deadline)
+            with torch.no_grad(), contextlib.suppress(TimeoutError):
                 odeint(
                     flow,
                     start,
@@ -61,6 +67,7 @@ class TorchDiffeq(AbstractContender):
                     method="dopri5",
                 )
             t, loss, speed = np.array(flow.curve).T
-            return Reading(read_curve(t, loss, speed, levels), flow.count, 0, (flow.count - 2) // 6)
+            ends, reached = read_curve(t, loss, speed, levels), min(1.0, t[-1] / until)
+            return Reading(ends, flow.count, 0, (flow.count - 2) // 6, reached)
 
         return solve
