@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 #: A process that takes longer is given up.
 PATIENCE = 120.0
@@ -65,8 +64,8 @@ def _process(asked: dict, kept: str) -> dict | None:
 def main() -> None:
     began = time.perf_counter()
     asked = json.loads(sys.argv[1])
-    sys.path.insert(0, str(Path(__file__).parent))
     import numpy as np
+
     from contenders import named
     from problems import PROBLEMS
 

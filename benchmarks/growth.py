@@ -6,13 +6,13 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-import problems
 from scipy.stats import t as student
-from timing import interleave
 
+import problems
 from saddlescope.flow import gradient_flow
 from saddlescope.objective import build
 from saddlescope.series import find_plateaus
+from timing import interleave
 
 RTOL = 1e-6
 

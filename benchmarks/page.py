@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 
 import plots
+from search import GIVEN_UP
 from targets import targets
 
 INTRO = """# Benchmarks
@@ -17,7 +18,8 @@ tolerances, or learning rates, and the cheapest rung that is exact enough is tim
 means ours is faster; median of {rounds} rounds in random order, [smallest, largest]. Times are warm; compiling is in the table of first answers. "samples": the
 data as users write them; "compressed": our objective, the few rows with the same second moments, given to them too. Stage ends are read in the
 way that is best for each: dense output or events where there are any, otherwise a cubic through losses and slopes; gradient descent reads every step.
-*extrapolated*: it would have taken longer than {budget:g} s; what was assumed stands in results.json (`how`).
+**>**: given up after about {budget:g} s, or not exact enough by then, so a lower bound; **about**: gradient descent, as many steps as its learning rate needs
+times the measured time of one. results.json says which (`how`).
 """
 
 
@@ -76,11 +78,11 @@ def number(value: float | None, digits: int = 2) -> str:
     return f"{value:.{digits - 1}e}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
 
 
-def spread(s: dict | None) -> str:
+def spread(s: dict | None, how: str = "") -> str:
     if s is None:
         return ""
     if not s["runs"]:
-        return f"{number(s['median'])} *extrapolated*"
+        return ("> " if how.startswith(GIVEN_UP) else "about ") + number(s["median"])
     return number(s["median"]) + (f" [{number(s['smallest'])}, {number(s['largest'])}]" if s["runs"] > 1 else " (once)")
 
 
@@ -107,9 +109,17 @@ def _comparison(c: dict) -> str:
 def _line(r: dict) -> list[str]:
     if r["not_run"]:
         return [r["contender"], r["form"], "", "", f"not run: {r['not_run']}", "", "", "", ""]
-    counts = ["not counted" if r[k] is None else number(r[k], 5) for k in ("gradients", "hessians", "steps")]
+    counts = ["not counted" if r[k] is None else str(r[k]) for k in ("gradients", "hessians", "steps")]
     error = "not run to the end" if r["error"] is None else number(r["error"])
-    return [r["contender"], r["form"], number(r["setting"]), error, spread(r["seconds"]), spread(r["ratio"]), *counts]
+    return [
+        r["contender"],
+        r["form"],
+        number(r["setting"]),
+        error,
+        spread(r["seconds"], r["how"] or ""),
+        spread(r["ratio"], r["how"] or ""),
+        *counts,
+    ]
 
 
 def _first(found: list[dict]) -> str:

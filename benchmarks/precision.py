@@ -1,9 +1,7 @@
 """Work against precision: the error of the stage ends, against seconds and against evaluations, of every method on its own ladder."""
 
 from contenders import by_method, named
-from problems import Problem
-from reference import Reference
-from search import climb
+from search import Bench, climb
 
 #: Ladders go on to this error, beyond what the tables compare.
 FINEST = 1e-8
@@ -17,14 +15,15 @@ OTHERS = (
 )
 
 
-def work_precision(problem: Problem, ref: Reference, budget: float, log=print) -> dict:
+def work_precision(bench: Bench, log=print) -> dict:
     """Name of each method -> its rungs, all on the compressed data where there are any."""
+    problem = bench.problem
     everybody = {"saddlescope": named("saddlescope")} | by_method() | {name: named(name) for name in OTHERS}
     curves = {}
     for name, contender in everybody.items():
         if contender.refuses(problem):
             continue
         log(f"  work and precision: {problem.name}, {name}")
-        rungs = climb(contender, problem, problem.forms[-1], ref, budget, max(FINEST, 2 * ref.error))
+        rungs = climb(bench, contender, problem.forms[-1], max(FINEST, 2 * bench.ref.error))
         curves[name] = [vars(r) for r in rungs if r.error is not None]
     return {"problem": problem.name, "title": problem.title, "curves": curves}

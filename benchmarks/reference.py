@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from contenders import DOP853, error_of, read_curve
 
+from contenders import DOP853, error_of, read_curve
 from saddlescope.flow import gradient_flow
 from saddlescope.series import find_plateaus
 

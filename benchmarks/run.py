@@ -1,17 +1,12 @@
 """How fast and how exact, side by side: `make bench` measures everything, writes results.json and docs/benchmarks.md.
 
-`--quick` takes fewer problems, rounds and sizes; `--only NAME ...` takes some problems (compare) or parts (startup, growth, precision, first). What is not measured
-is taken from results.json where `--keep` is given.
+`--quick` takes fewer problems, rounds and sizes; `--only NAME ...` takes some problems (compare) or parts (startup, growth, precision, first).
 """
 
 import argparse
 import json
-import sys
 import time
 from pathlib import Path
-
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
 
 import growth
 import page
@@ -21,8 +16,10 @@ from compare import compare
 from precision import work_precision
 from problems import PROBLEMS
 from reference import reference
+from search import Bench
 from startup import startup
 
+HERE = Path(__file__).parent
 PARTS = ("compare", "precision", "first", "growth", "startup")
 QUICK = ("linear", "quadratic 1e-2", "attention tokens")
 #: Problems whose first answers and memory are measured in new processes, and whose ladders are drawn.
@@ -50,10 +47,11 @@ def measure(names: list[str], parts: list[str], *, quick: bool, rounds: int, bud
         log(f"{name}: reference")
         problem = PROBLEMS[name]()
         ref = reference(problem)
+        bench = Bench(problem, ref, budget)
         if "compare" in parts:
-            results["comparisons"].append(compare(problem, ref, budget=budget, rounds=rounds, log=log))
+            results["comparisons"].append(compare(bench, rounds=rounds, log=log))
         if "precision" in parts and name in DRAWN:
-            results["precision"].append(work_precision(problem, ref, budget, log))
+            results["precision"].append(work_precision(bench, log))
         if "first" in parts and name in FIRST and results["comparisons"]:
             tight = min(r["target"] for r in results["comparisons"][-1]["rows"])
             rows = [
@@ -84,7 +82,7 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, help="of everything that is timed (default 5, quick 3)")
     parser.add_argument(
-        "--budget", type=float, help="seconds of one solve beyond which it is extrapolated (default 8, quick 0.5)"
+        "--budget", type=float, help="seconds of one solve beyond which it is extrapolated (default 8, quick 1)"
     )
     parser.add_argument(
         "--out",
@@ -101,7 +99,7 @@ def main() -> None:
     if "first" in parts and "compare" not in parts:
         parts.append("compare")  # it starts what the comparison has found
     rounds = asked.rounds or (3 if asked.quick else 5)
-    budget = asked.budget or (0.5 if asked.quick else 8.0)
+    budget = asked.budget or (1.0 if asked.quick else 8.0)
     results = measure(names, parts, quick=asked.quick, rounds=rounds, budget=budget)
     # a part of the suite does not overwrite the whole
     out = asked.out or (HERE.parent / "out" / "bench" if asked.quick or asked.only else None)

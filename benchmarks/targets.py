@@ -32,7 +32,8 @@ def _against_diffrax(c: dict) -> list[dict]:
         if mine is None or not theirs:
             continue
         best = min(theirs, key=lambda r: r["ratio"]["median"])
-        found = f"{best['ratio']['median']:.2f} ({best['contender']}, {best['form']})"
+        sign = "" if best["ratio"]["runs"] else "> "
+        found = f"{sign}{best['ratio']['median']:.2f} ({best['contender']}, {best['form']})"
         where = f"{c['problem']}, error {target:g}"
         limit = limited_by(mine, best)
         rows.append(

@@ -1,6 +1,6 @@
 """Everybody who takes part."""
 
-from ._base import AbstractContender, Reading, error_of, read_curve
+from ._base import AbstractContender, Reading, Solve, error_of, read_curve
 from .jax_descent import JaxDescent
 from .ours import Ours, by_method
 from .with_diffrax import Dopri8, Kvaerno5, Tsit5
@@ -41,6 +41,7 @@ __all__ = [
     "JaxDescent",
     "Ours",
     "Reading",
+    "Solve",
     "by_method",
     "contenders",
     "error_of",

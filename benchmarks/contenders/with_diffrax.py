@@ -68,7 +68,7 @@ class AbstractDiffrax(AbstractContender):
         def solve(setting, until, levels, deadline=math.inf):
             stop[0] = time.monotonic() + deadline
             with jax.enable_x64(True):
-                t, y = 0.0, jnp.asarray(start)
+                t, y = jnp.zeros(()), jnp.asarray(start)
                 found, steps = np.full(len(levels), np.nan), 0
                 for i, level in enumerate(levels):
                     t, y, count = to_level(setting, t, until, y, level)

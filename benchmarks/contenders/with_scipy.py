@@ -30,6 +30,10 @@ class AbstractSciPy(AbstractContender):
         loss = problem.loss(form)
         value_and_grad, value, hessian = jax.jit(jax.value_and_grad(loss)), jax.jit(loss), jax.jit(jax.hessian(loss))
         start = problem.start()
+        with jax.enable_x64(True):  # compiles what a solve may not need before its first stage end
+            value_and_grad(start), value(jnp.asarray(start))
+            if self.uses_hessian:
+                hessian(start)
 
         def solve(setting, until, levels, deadline=math.inf):
             count = {"gradients": 0, "hessians": 0}
