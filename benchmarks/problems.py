@@ -14,7 +14,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from saddlescope import networks, objective
-from saddlescope.flow import error_scale, weights_of
+from saddlescope.flow import error_scale, weights_of, with_weights
 from saddlescope.init import gaussian
 from saddlescope.networks import AbstractNetwork
 from saddlescope.objective import Objective
@@ -55,6 +55,10 @@ class Problem:
     def start(self) -> np.ndarray:
         """All weights as one vector [weights]."""
         return weights_of(self.network)
+
+    def named(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        """One vector of weights as the arrays of an init file."""
+        return with_weights(self.network, weights).arrays()
 
     def num_weights(self) -> int:
         return self.start().size

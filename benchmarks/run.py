@@ -15,9 +15,9 @@ from cold import first_answers
 from compare import compare
 from precision import work_precision
 from problems import PROBLEMS
-from reference import reference
 from search import Bench
 from startup import startup
+from yardstick import reference
 
 HERE = Path(__file__).parent
 PARTS = ("compare", "precision", "first", "growth", "startup")

@@ -11,7 +11,7 @@ import numpy as np
 
 from contenders import AbstractContender, Reading, Solve, error_of
 from problems import Problem
-from reference import Reference
+from yardstick import Reference
 
 #: Part of the run that is tried first where a solve cannot be interrupted.
 PROBE = 0.05

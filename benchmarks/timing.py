@@ -33,7 +33,7 @@ def interleave(jobs: dict[str, Callable[[], object]], rounds: int, patience: flo
     """
     order, taken = random.Random(seed), {name: [] for name in jobs}
     for _ in range(rounds):
-        names = [name for name in jobs if sum(taken[name]) < patience]
+        names = [name for name in jobs if not taken[name] or sum(taken[name]) < patience]
         order.shuffle(names)
         for name in names:
             began = time.perf_counter()

@@ -9,7 +9,7 @@ import torch
 
 from ._base import AbstractContender, Reading, Solve
 from .jax_descent import Crossings
-from .torch_models import model
+from .torch_models import checked, loss_of, model
 
 #: Losses are read in blocks, to stop when all ends are found; reading costs nothing beside 16 steps.
 BLOCK = 16
@@ -26,6 +26,7 @@ class TorchDescent(AbstractContender):
         return ("samples",)
 
     def solver(self, problem, form: str) -> Solve:
+        checked(problem, last_query=self.last_query)
         x, y = torch.tensor(problem.data.x), torch.tensor(problem.data.y)
 
         def solve(setting, until, levels, deadline=math.inf):
@@ -37,7 +38,7 @@ class TorchDescent(AbstractContender):
                 losses = []
                 for _ in range(min(BLOCK, total - done)):
                     optimiser.zero_grad()
-                    loss = 0.5 * ((network(x) - y) ** 2).sum(dim=1).mean()
+                    loss = loss_of(network, x, y)
                     loss.backward()
                     optimiser.step()
                     losses.append(loss.item())

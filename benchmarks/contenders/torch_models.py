@@ -1,8 +1,10 @@
 """The same networks in PyTorch, as their users write them: modules on samples, in double precision.
 
-The starting weights are copied, and a test compares loss and gradient with those of the package.
+The starting weights are copied, and before anything is measured loss and gradient are compared with those of the package (`checked`).
 """
 
+import jax
+import numpy as np
 import torch
 from torch import nn
 
@@ -78,6 +80,31 @@ class CubicAttention(nn.Module):
     def forward(self, x):
         score = torch.einsum("bd,hrd,hre,be->bh", x[:, 0], self.key, self.query, x[:, 1])
         return torch.einsum("bh,hfo->bo", score, self.value)
+
+
+#: Loss and gradient of two libraries in double precision agree to rounding of sums over samples.
+ROUNDING = 1e-10
+
+
+def loss_of(network: nn.Module, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Half the mean squared error."""
+    return 0.5 * ((network(x) - y) ** 2).sum(dim=1).mean()
+
+
+def checked(problem, *, last_query: bool = False) -> None:
+    """**Raises:** `RuntimeError` where PyTorch's network is not the package's: another loss, or another gradient."""
+    network = model(problem, last_query=last_query)
+    loss = loss_of(network, torch.tensor(problem.data.x), torch.tensor(problem.data.y))
+    loss.backward()
+    with jax.enable_x64(True):
+        value, gradient = jax.value_and_grad(problem.loss("samples"))(problem.start())
+    ours = problem.named(np.asarray(gradient))
+    theirs = dict(network.named_parameters())
+    pairs = zip(ours.values(), (p.grad.numpy() for p in theirs.values()), strict=True)
+    off = max(float(np.max(np.abs(a.reshape(-1) - b.reshape(-1))) / np.max(np.abs(a))) for a, b in pairs)
+    off = max(off, abs(float(value) - loss.item()) / float(value))
+    if not off < ROUNDING:
+        raise RuntimeError(f"{problem.title}: loss or gradient of the PyTorch network differ by {off:.1e} from ours.")
 
 
 def model(problem, *, last_query: bool = False) -> nn.Module:

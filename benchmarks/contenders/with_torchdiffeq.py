@@ -11,7 +11,7 @@ from torch.func import functional_call
 from torchdiffeq import odeint
 
 from ._base import AbstractContender, Reading, Solve, read_curve
-from .torch_models import model
+from .torch_models import checked, model
 
 
 class TorchDiffeq(AbstractContender):
@@ -21,6 +21,7 @@ class TorchDiffeq(AbstractContender):
         return ("samples",)
 
     def solver(self, problem, form: str) -> Solve:
+        checked(problem, last_query=True)
         x, y = torch.tensor(problem.data.x), torch.tensor(problem.data.y)
         network = model(problem, last_query=True)
         names, parameters = zip(*network.named_parameters(), strict=True)
