@@ -2,6 +2,7 @@
 
 from contenders import AbstractContender, JaxDescent, contenders
 from search import Bench, Rung, at_setting, best_bound, cheapest, climb, descend
+from search import public as public_rung
 from timing import interleave
 
 #: Errors of the stage ends at which contenders are compared.
@@ -23,18 +24,12 @@ def compare(bench: Bench, *, rounds: int, targets: tuple[float, ...] = TARGETS, 
         if refusal:
             rows += [_row(name, form, t, None, refusal) for t in targets for form in contender.forms(problem)]
             continue
-        first, *others = contender.forms(problem)
-        if contender.descends:
-            found = {t: at_setting(bench, contender, first, rates[t]) for t in targets}
-        else:
-            ladders[name] = climb(bench, contender, first, min(targets))
-            found = {t: cheapest(ladders[name], t) or best_bound(ladders[name], t) for t in targets}
-        for target, rung in found.items():
-            if rung is None:
-                rows += [_row(name, f, target, None, "not reached at any tolerance") for f in (first, *others)]
-                continue
-            rows.append(_row(name, first, target, rung))
-            rows += [_row(name, f, target, at_setting(bench, contender, f, rung)) for f in others]
+        try:
+            rows += _settings(bench, contender, targets, rates, ladders)
+        except Exception as error:
+            # somebody's failure is a row of the table, not the end of everybody else's
+            why = f"failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            rows += [_row(name, form, t, None, why) for t in targets for form in contender.forms(problem)]
     for target in targets:
         _time([r for r in rows if r["target"] == target and r["rung"]], everybody, bench, rounds)
     return {
@@ -50,8 +45,28 @@ def compare(bench: Bench, *, rounds: int, targets: tuple[float, ...] = TARGETS, 
             "until": ref.until,
         },
         "rows": [public(row) for row in rows],
-        "ladders": {name: [vars(r) for r in rungs] for name, rungs in ladders.items()},
+        "ladders": {name: [public_rung(r) for r in rungs] for name, rungs in ladders.items()},
     }
+
+
+def _settings(
+    bench: Bench, contender: AbstractContender, targets: tuple[float, ...], rates: dict, ladders: dict
+) -> list[dict]:
+    """The rows of one contender, each with the rung that is to be timed; its ladder goes into `ladders`."""
+    name, rows = contender.name, []
+    first, *others = contender.forms(bench.problem)
+    if contender.descends:
+        found = {t: at_setting(bench, contender, first, rates[t]) for t in targets}
+    else:
+        ladders[name] = climb(bench, contender, first, min(targets))
+        found = {t: cheapest(ladders[name], t) or best_bound(ladders[name], t) for t in targets}
+    for target, rung in found.items():
+        if rung is None:
+            rows += [_row(name, f, target, None, "not reached at any tolerance") for f in (first, *others)]
+            continue
+        rows.append(_row(name, first, target, rung))
+        rows += [_row(name, f, target, at_setting(bench, contender, f, rung)) for f in others]
+    return rows
 
 
 def _row(name: str, form: str, target: float, rung: Rung | None, reason: str | None = None) -> dict:

@@ -116,6 +116,13 @@ def width(quick: bool, rounds: int, patience: float) -> dict:
     return _curve("linear 10-H-5, by width", "width H", _measure(cases, rounds, patience), target=0.0)
 
 
+def _cost(run) -> dict:
+    """Of one run of a batch, which hands back an exception in place of one that could not start."""
+    if isinstance(run, Exception):
+        raise run
+    return run.cost
+
+
 def batch_flow():
     """The function that runs many networks as one compiled call, if this version has one."""
     return getattr(importlib.import_module("saddlescope.flow"), "gradient_flows", None)
@@ -138,7 +145,7 @@ def runs(kind: str, quick: bool, patience: float) -> dict:
 
         def solve(networks=networks):
             if many is not None:
-                return [r.cost for r in many(networks, goal, until=until, rtol=RTOL, keep_states=False)]
+                return [_cost(run) for run in many(networks, goal, until=until, rtol=RTOL, keep_states=False)]
             return [gradient_flow(n, goal, until=until, rtol=RTOL, keep_states=False).cost for n in networks]
 
         solve()

@@ -1,7 +1,9 @@
 """Work against precision: the error of the stage ends, against seconds and against evaluations, of every method on its own ladder."""
 
+import numpy as np
+
 from contenders import by_method, named
-from search import Bench, climb
+from search import Bench, climb, public
 
 #: Ladders go on to this error, beyond what the tables compare.
 FINEST = 1e-8
@@ -25,5 +27,5 @@ def work_precision(bench: Bench, log=print) -> dict:
             continue
         log(f"  work and precision: {problem.name}, {name}")
         rungs = climb(bench, contender, problem.forms[-1], max(FINEST, 2 * bench.ref.error))
-        curves[name] = [vars(r) for r in rungs if r.error is not None]
+        curves[name] = [public(r) for r in rungs if r.error is not None and np.isfinite(r.error)]
     return {"problem": problem.name, "title": problem.title, "curves": curves}

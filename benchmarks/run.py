@@ -28,8 +28,10 @@ DRAWN = ("linear", "quadratic 1e-2", "quadratic 1e-3", "attention cubic")
 SCHEMA = "saddlescope.benchmarks/1"
 
 
-def measure(names: list[str], parts: list[str], *, quick: bool, rounds: int, budget: float, log=print) -> dict:
-    """Everything that was asked for, as it stands in results.json."""
+def measure(
+    names: list[str], parts: list[str], *, quick: bool, rounds: int, budget: float, log=print, save=lambda results: None
+) -> dict:
+    """Everything that was asked for, as it stands in results.json; `save` is given what there is after each part of it."""
     began = time.monotonic()
     results = {
         "schema": SCHEMA,
@@ -52,17 +54,23 @@ def measure(names: list[str], parts: list[str], *, quick: bool, rounds: int, bud
             results["comparisons"].append(compare(bench, rounds=rounds, log=log))
         if "precision" in parts and name in DRAWN:
             results["precision"].append(work_precision(bench, log))
-        if "first" in parts and name in FIRST and results["comparisons"]:
+        if "first" in parts and name in (FIRST[:1] if quick else FIRST) and results["comparisons"]:
             tight = min(r["target"] for r in results["comparisons"][-1]["rows"])
             rows = [
                 r
                 for r in results["comparisons"][-1]["rows"]
-                if r["target"] == tight and not r["not_run"] and not r["how"]
+                if r["target"] == tight
+                and not r["not_run"]
+                and not r["how"]
+                # the samples where there is nothing else, the fewest rows where there are
+                and (r["form"] == problem.forms[-1] or r["contender"].startswith(("PyTorch", "torch")))
             ]
             found = first_answers(name, rows, ref.until, ref.levels.tolist(), log)
             results["first_answers"] += [{"problem": name} | f for f in found]
+        save(results | {"minutes": (time.monotonic() - began) / 60})
     if "growth" in parts:
         results["growth"] = growth.everything(quick, rounds, budget, log)
+        save(results | {"minutes": (time.monotonic() - began) / 60})
     if "startup" in parts:
         log("command line")
         results["startup"] = startup(2 if quick else rounds, figure=not quick)
@@ -100,14 +108,17 @@ def main() -> None:
         parts.append("compare")  # it starts what the comparison has found
     rounds = asked.rounds or (3 if asked.quick else 5)
     budget = asked.budget or (1.0 if asked.quick else 8.0)
-    results = measure(names, parts, quick=asked.quick, rounds=rounds, budget=budget)
     # a part of the suite does not overwrite the whole
     out = asked.out or (HERE.parent / "out" / "bench" if asked.quick or asked.only else None)
     data, docs = (out, out) if out else (HERE, HERE.parent / "docs")
     docs.mkdir(parents=True, exist_ok=True)
-    (data / "results.json").write_text(
-        json.dumps(results, indent=1, allow_nan=False, default=float) + "\n", encoding="utf-8"
-    )
+
+    def save(found: dict) -> None:
+        text = json.dumps(found, indent=1, allow_nan=False, default=float)
+        (data / "results.json").write_text(text + "\n", encoding="utf-8")
+
+    results = measure(names, parts, quick=asked.quick, rounds=rounds, budget=budget, save=save)
+    save(results)
     page.write(results, docs)
     print(f"{results['minutes']:.1f} minutes. Look at {docs.name}/benchmarks.md and {data.name}/results.json.")
 

@@ -46,6 +46,14 @@ class Rung:
     how: str | None = None
 
 
+def public(rung: Rung) -> dict:
+    """A rung as it stands in results.json, which knows no infinity."""
+    found = vars(rung).copy()
+    if rung.error is not None and not np.isfinite(rung.error):
+        found |= {"error": None, "how": "a stage end was not found"}
+    return found
+
+
 @dataclass
 class Bench:
     """One problem with its reference, and the solvers made for it so far, each compiled once.

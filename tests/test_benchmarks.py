@@ -264,3 +264,9 @@ def test_a_missed_target_is_called_missed():
 )
 def test_numbers_have_two_digits(value, text):
     assert page.number(value) == text
+
+
+def test_results_know_no_infinity():
+    lost = search.public(rung(1e-3, float("inf"), 1))
+    assert (lost["error"], lost["how"]) == (None, "a stage end was not found")
+    assert search.public(rung(1e-3, 1e-4, 1))["error"] == 1e-4

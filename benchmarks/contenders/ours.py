@@ -49,11 +49,16 @@ class Ours(AbstractContender):
 
 
 def by_method() -> dict[str, AbstractContender]:
-    """One contender for each method that `gradient_flow` can be asked for by its order."""
-    if "order" not in inspect.signature(gradient_flow).parameters:
-        return {}
+    """One contender for each explicit method alone; beside them the default shows what switching between methods is worth."""
+    known = inspect.signature(gradient_flow).parameters
+    alone = {"stiff": False} if "stiff" in known else {}
+    orders = [order for order in METHODS if isinstance(order, int)]
     made = [
-        type(f"Order{order}", (Ours,), {"name": f"saddlescope, order {order}", "options": {"order": order}})()
-        for order in METHODS
+        type(
+            f"Order{order}",
+            (Ours,),
+            {"name": f"saddlescope, order {order} alone", "options": {"order": order, **alone}},
+        )()
+        for order in orders
     ]
     return {contender.name: contender for contender in made}
