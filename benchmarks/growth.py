@@ -11,8 +11,9 @@ from scipy.stats import t as student
 import problems
 from saddlescope.flow import gradient_flow
 from saddlescope.objective import build
-from saddlescope.series import find_plateaus
+from saddlescope.series import crossing_time, find_plateaus
 from timing import interleave
+from yardstick import MARGIN
 
 RTOL = 1e-6
 
@@ -45,12 +46,21 @@ def _solve(problem, until: float):
     )
 
 
-def _end(problem) -> tuple[float, float]:
-    """(time a little after the last drop, sum of the times spent slower than the neighbouring drops: the first stage end)."""
+def _last_level(problem) -> float:
+    """Half way down the last drop."""
     run = _solve(problem, problem.until)
     heights = [p.loss for p in find_plateaus(run.t, run.loss, run.speed)] + [float(run.loss[-1])]
-    last = np.flatnonzero(run.loss < (heights[-1] + heights[-2]) / 2)
-    return float(1.05 * run.t[last[0]]), float(run.t[last[0]])
+    return (heights[-1] + heights[-2]) / 2
+
+
+def _end(problem, level: float | None = None) -> tuple[float, float]:
+    """(time a little after the last stage end, that end). `level`: of the loss there, if it is that of another problem."""
+    level = _last_level(problem) if level is None else level
+    run = _solve(problem, problem.until)
+    end = crossing_time(run.t, run.loss, run.speed, level)
+    if end is None:
+        raise RuntimeError(f"{problem.title}: the loss does not fall to {level:.3g} until t = {problem.until:g}.")
+    return MARGIN * end, end
 
 
 def _measure(cases: dict[float, tuple], rounds: int, patience: float) -> list[dict]:
@@ -88,7 +98,9 @@ def plateau_length(kind: str, quick: bool, rounds: int, patience: float) -> dict
     else:
         scales = (1e-2, 10**-2.5, 1e-3) if quick else tuple(10.0 ** (-k / 2) for k in range(4, 9))
         made = {s: problems.quadratic(s, 3.0 / s) for s in scales}
-    cases = {s: (p, *_end(p)) for s, p in made.items()}
+    # plateaus of larger weights run into each other: the levels are those of the smallest, the same for all
+    level = _last_level(made[min(made)])
+    cases = {s: (p, *_end(p, level)) for s, p in made.items()}
     points = _measure(cases, rounds, patience)
     return _curve(f"{kind}, by plateau length", "time of the last stage end", points, "length", target=0.2)
 

@@ -87,9 +87,8 @@ def spread(s: dict | None, how: str = "") -> str:
 
 
 def _targets(results: dict) -> str:
-    rows = [
-        [t["what"], t["wanted"], t["found"], "met" if t["met"] else "**missed**", t["limit"]] for t in targets(results)
-    ]
+    said = {True: "met", False: "**missed**", None: "open: the interval holds both"}
+    rows = [[t["what"], t["wanted"], t["found"], said[t["met"]], t["limit"]] for t in targets(results)]
     return "## Targets\n\n" + _table(["what", "wanted", "found", "", "what limits it"], rows) if rows else ""
 
 

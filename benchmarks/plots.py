@@ -6,6 +6,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.ticker import NullFormatter
 
 #: of all pictures: enough to read on a screen, light enough to be kept with the text
 DPI = 110
@@ -99,10 +100,10 @@ def growth(curves: list[dict], path: Path) -> None:
         column[1].plot(x, [p["gradients"] + p["hessians"] for p in c["points"]], "o-", color="k", ms=3)
         for axes, key in zip(column, ("seconds", "evaluations"), strict=True):
             axes.set(xscale="log", yscale="log", xlabel=c["axis"])
+            axes.xaxis.set_minor_formatter(NullFormatter())  # labels of a short axis would overlap
             if s := c.get("slopes"):
                 axes.set_title(f"slope {s[key]['value']:.2f} [{s[key]['low']:.2f}, {s[key]['high']:.2f}]", fontsize=8)
             axes.grid(alpha=0.3)
-        figure.text(0, 0, "")
         column[0].annotate(c["name"], (0.5, 1.18), xycoords="axes fraction", ha="center", fontsize=8)
     grid[0, 0].set_ylabel("seconds")
     grid[1, 0].set_ylabel("gradients + Hessians")

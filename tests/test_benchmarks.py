@@ -250,6 +250,14 @@ def test_a_missed_target_is_called_missed():
     assert row["met"]
 
 
+@pytest.mark.parametrize(("low", "high", "met"), [(-0.1, 0.15, True), (0.25, 0.4, False), (0.1, 0.3, None)])
+def test_a_slope_whose_interval_holds_its_target_is_open(low, high, met):
+    line = {"value": (low + high) / 2, "low": low, "high": high}
+    grown = {"name": "by length", "target": 0.2, "slopes": {"seconds": line, "evaluations": line}}
+    (row,) = targets.targets({"comparisons": [], "startup": {}, "growth": [grown]})
+    assert row["met"] is met
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [
