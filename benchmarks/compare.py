@@ -1,7 +1,7 @@
 """One problem, everybody: settings of equal error found, then timed side by side."""
 
 from contenders import AbstractContender, JaxDescent, contenders
-from search import Bench, Rung, at_setting, best_bound, cheapest, climb, descend
+from search import GIVEN_UP, Bench, Rung, at_setting, best_bound, cheapest, climb, descend
 from search import public as public_rung
 from timing import interleave
 
@@ -65,7 +65,10 @@ def _settings(
             rows += [_row(name, f, target, None, "not reached at any tolerance") for f in (first, *others)]
             continue
         rows.append(_row(name, first, target, rung))
-        rows += [_row(name, f, target, at_setting(bench, contender, f, rung)) for f in others]
+        if rung.how and rung.how.startswith(GIVEN_UP):
+            rows += [_row(name, f, target, None, f"given up on {first} already") for f in others]
+        else:
+            rows += [_row(name, f, target, at_setting(bench, contender, f, rung)) for f in others]
     return rows
 
 

@@ -6,7 +6,7 @@ get them as they are ("samples"), or as the few rows with the same second moment
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +30,7 @@ class Problem:
 
     - `until`: the time at which every contender stops, after the last stage end; in (learning rate) x (steps).
     - `scale`: root mean square of a weight at t = 0; absolute tolerances are relative tolerances times this.
+    - `patience`: how many times longer than usual a solve may take here before it is given up.
     - `forms`: the objectives that there are, "samples" first.
     """
 
@@ -39,6 +40,7 @@ class Problem:
     network: AbstractNetwork
     data: Samples
     until: float
+    patience: float = 1.0
 
     @functools.cached_property
     def scale(self) -> float:
@@ -195,7 +197,7 @@ def deep(until: float = 300.0) -> Problem:
 
 def digits(until: float = 12.0) -> Problem:
     """Two classes of MNIST, linear 784-1000-2."""
-    return _made(
+    made = _made(
         "digits",
         "linear 784-1000-2 on two digits of MNIST",
         "786 000 weights",
@@ -206,6 +208,7 @@ def digits(until: float = 12.0) -> Problem:
         activation="linear",
         units=1000,
     )
+    return replace(made, patience=6.0)
 
 
 PROBLEMS: dict[str, Callable[[], Problem]] = {

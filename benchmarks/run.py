@@ -49,7 +49,7 @@ def measure(
         log(f"{name}: reference")
         problem = PROBLEMS[name]()
         ref = reference(problem)
-        bench = Bench(problem, ref, budget)
+        bench = Bench(problem, ref, budget * problem.patience)
         if "compare" in parts:
             results["comparisons"].append(compare(bench, rounds=rounds, log=log))
         if "precision" in parts and name in DRAWN:
@@ -90,7 +90,7 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, help="of everything that is timed (default 5, quick 3)")
     parser.add_argument(
-        "--budget", type=float, help="seconds of one solve beyond which it is extrapolated (default 8, quick 1)"
+        "--budget", type=float, help="seconds of one solve beyond which it is given up (default 5, quick 1)"
     )
     parser.add_argument(
         "--out",
@@ -107,7 +107,7 @@ def main() -> None:
     if "first" in parts and "compare" not in parts:
         parts.append("compare")  # it starts what the comparison has found
     rounds = asked.rounds or (3 if asked.quick else 5)
-    budget = asked.budget or (1.0 if asked.quick else 8.0)
+    budget = asked.budget or (1.0 if asked.quick else 5.0)
     # a part of the suite does not overwrite the whole
     out = asked.out or (HERE.parent / "out" / "bench" if asked.quick or asked.only else None)
     data, docs = (out, out) if out else (HERE, HERE.parent / "docs")
