@@ -21,6 +21,8 @@ FIRST_PART = 1e-3
 PROBE_SECONDS = 0.5
 #: A ladder is given up when its rungs have taken this many budgets together.
 LADDER_BUDGETS = 2.0
+#: The search of a learning rate may take this many budgets a trial: the law that replaces it holds only for small errors.
+RATE_BUDGETS = 3.0
 #: Learning rates are lowered at least by the first and at most by the second factor at once.
 LOWER = (0.6, 1 / 16)
 
@@ -151,7 +153,7 @@ def descend(bench: Bench, contender: AbstractContender, form: str, targets: tupl
     for target in sorted(targets, reverse=True):
         while rung.error > target:
             rate = rung.setting * np.clip(0.9 * target / rung.error, LOWER[1], LOWER[0])
-            if _expected(bench, contender, form, rate) > bench.budget:
+            if _expected(bench, contender, form, rate) > RATE_BUDGETS * bench.budget:
                 break
             rung = _whole(bench, contender, form, rate)
         if rung.error <= target:

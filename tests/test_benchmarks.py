@@ -250,6 +250,15 @@ def test_a_missed_target_is_called_missed():
     assert row["met"]
 
 
+def test_a_lower_bound_does_not_stand_for_the_best_of_diffrax():
+    found = results()
+    rows = found["comparisons"][0]["rows"]
+    bound = {"median": 0.5, "smallest": None, "largest": None, "runs": 0}
+    rows.append(rows[1] | {"form": "samples", "ratio": bound, "how": f"{search.GIVEN_UP} after 1 s"})
+    (row,) = targets.targets(found)
+    assert row["found"].startswith("2.00 [1.00, 4.00]")
+
+
 @pytest.mark.parametrize(("low", "high", "met"), [(-0.1, 0.15, True), (0.25, 0.4, False), (0.1, 0.3, None)])
 def test_a_slope_whose_interval_holds_its_target_is_open(low, high, met):
     line = {"value": (low + high) / 2, "low": low, "high": high}
