@@ -214,6 +214,26 @@ def results(how=None):
     return whole | {"comparisons": [compared]}
 
 
+def everything_else():
+    """The other parts of results.json, with numbers made up."""
+    ladder = [search.public(rung(10.0**-k, 10.0**-k, 10 * k)) for k in (3, 4, 5)]
+    seconds = {"median": 1.0, "smallest": 0.5, "largest": 2.0, "runs": 3}
+    points = [{"size": n, "length": n, "seconds": seconds, "gradients": 5, "hessians": 1} for n in (1, 10, 100)]
+    answer = {"contender": "saddlescope", "form": "compressed", "setting": 1e-6, "problem": "linear"}
+    curves = {"saddlescope": ladder, "diffrax Kvaerno5": [r | {"gradients": None} for r in ladder]}
+    return {
+        "precision": [{"problem": "linear", "title": "linear 10-50-5", "curves": curves}],
+        "first_answers": [answer | {"cold": 5.0, "kept": 2.0, "import": 1.0, "bytes": 300 * 2**20}],
+        "growth": [
+            growth._curve("linear, by samples", "samples", points, target=0.0),
+            growth._curve(
+                "linear, by runs", "runs", points, how="one call", runs_per_second=50.0, target_runs_per_second=100
+            ),
+        ],
+        "startup": {"import saddlescope, added to a bare interpreter (s)": seconds},
+    }
+
+
 def test_results_have_a_schema_and_no_place_or_name_of_a_machine():
     found = results()
     assert found["schema"] == "saddlescope.benchmarks/1"
@@ -239,6 +259,19 @@ def test_the_page_is_written_from_the_results_and_says_what_is_a_bound(tmp_path)
     text = (tmp_path / "benchmarks.md").read_text(encoding="utf-8")
     assert "| > 2.0 | > 2.0 |" in text
     assert (tmp_path / "benchmarks-ratios-1e-3.png").stat().st_size < 200_000
+
+
+def test_every_part_of_the_results_has_its_place_on_the_page(tmp_path):
+    whole = results() | everything_else()
+    page.write(json.loads(json.dumps(whole, allow_nan=False)), tmp_path)
+    text = (tmp_path / "benchmarks.md").read_text(encoding="utf-8")
+    assert "| linear | saddlescope | compressed | 5.0 | 2.0 | 1.0 | 300 |" in text
+    assert "| linear, by samples | 1.0 to 100 | 0.000 [0.000, 0.000] |" in text
+    assert "| linear, by runs | >= 100 runs/s | 50 runs/s | **missed** | one call |" in text
+    assert "| import saddlescope | < 0.3 s | 1.00 s | **missed** | imports |" in text
+    for picture in tmp_path.glob("*.png"):
+        assert f"({picture.name})" in text
+    assert len(list(tmp_path.glob("*.png"))) == 3
 
 
 def test_a_missed_target_is_called_missed():
