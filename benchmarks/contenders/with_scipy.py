@@ -53,7 +53,8 @@ class AbstractSciPy(AbstractContender):
                 count["gradients"] += 1  # a loss alone costs less; counted as one all the same
                 return float(value(jnp.asarray(y)))
 
-            with jax.enable_x64(True):
+            # where a loose tolerance lets a solve run away its numbers overflow; the missing ends tell
+            with jax.enable_x64(True), np.errstate(all="ignore"):
                 options = {"jac": jacobian} if self.uses_hessian else {}
                 steps, ends = 0, np.full(len(levels), np.nan)
                 flow = self.solver_type(
