@@ -18,6 +18,8 @@ tolerances, or learning rates, and the cheapest rung that is exact enough is tim
 means ours is faster; median of {rounds} rounds in random order, [smallest, largest]. Times are warm; compiling is in the table of first answers. "samples": the
 data as users write them; "compressed": our objective, the few rows with the same second moments, given to them too. Stage ends are read in the
 way that is best for each: dense output or events where there are any, otherwise a cubic through losses and slopes; gradient descent reads every step.
+Contenders in JAX and SciPy differentiate our loss with `jax.grad` and `jax.hessian`; diffrax's controller is proportional-integral (0.3, 0.3). Everybody stops soon
+after the last stage end. Ours also writes the whole loss curve, samples inside steps included, which the others do not.
 **>**: given up after about {budget:g} s, or not exact enough by then, so a lower bound; **about**: gradient descent, as many steps as its learning rate needs
 times the measured time of one. results.json says which (`how`).
 """
