@@ -97,7 +97,7 @@ def plateau_length(kind: str, quick: bool, rounds: int, patience: float) -> dict
         made = {s: problems.linear(scale=s, until=25.0 + 8.0 * math.log(1e-2 / s)) for s in scales}
     else:
         scales = (1e-2, 10**-2.5, 1e-3) if quick else tuple(10.0 ** (-k / 2) for k in range(4, 9))
-        made = {s: problems.quadratic(s, 3.0 / s) for s in scales}
+        made = {s: problems.quadratic(s, 1.3 / s) for s in scales}
     # plateaus of larger weights run into each other: the levels are those of the smallest, the same for all
     level = _last_level(made[min(made)])
     cases = {s: (p, *_end(p, level)) for s, p in made.items()}

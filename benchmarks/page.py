@@ -13,7 +13,7 @@ How fast saddlescope gets the stage ends of a run, beside what else one could us
 pictures and [benchmarks/results.json](../benchmarks/results.json); nothing on it is typed by hand.
 
 **How to read it.** Every contender gets the same samples, the same first weights and the same loss in double precision, and is compared at *equal achieved
-error*: the largest relative error of a stage end against a reference (SciPy's DOP853 at rtol 1e-13, cross-checked by ours). Each goes down a ladder of
+error*: the largest relative error of a stage end against a reference (SciPy's DOP853 at rtol 1e-12, cross-checked by ours). Each goes down a ladder of
 tolerances, or learning rates, and the cheapest rung that is exact enough is timed. Ratios are its seconds over ours, in the same round, so that more than 1
 means ours is faster; median of {rounds} rounds in random order, [smallest, largest]. Times are warm; compiling is in the table of first answers. "samples": the
 data as users write them; "compressed": our objective, the few rows with the same second moments, given to them too. Stage ends are read in the

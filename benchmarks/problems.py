@@ -113,7 +113,7 @@ def small_linear(seed: int = 0, until: float = 40.0) -> Problem:
     )
 
 
-def quadratic(scale: float = 1e-2, until: float = 300.0, seed: int = 0) -> Problem:
+def quadratic(scale: float = 1e-2, until: float = 130.0, seed: int = 0) -> Problem:
     """Quadratic units, H = 10, D = 5: stages of a length proportional to 1 / scale."""
     teacher = QuadraticTeacher(matrix=np.diag([1.0, 0.8, 0.6, 0.4, 0.3]).tolist(), samples=1000, seed=1)
     return _made(
@@ -214,7 +214,7 @@ def digits(until: float = 12.0) -> Problem:
 PROBLEMS: dict[str, Callable[[], Problem]] = {
     "linear": linear,
     "quadratic 1e-2": quadratic,
-    "quadratic 1e-3": functools.partial(quadratic, 1e-3, 3000.0),
+    "quadratic 1e-3": functools.partial(quadratic, 1e-3, 1300.0),
     "attention cubic": attention_cubic,
     "attention tokens": attention_tokens,
     "relu": relu,

@@ -9,7 +9,7 @@ from saddlescope.flow import gradient_flow
 from saddlescope.series import find_plateaus
 
 #: Of small problems; large ones are solved to LARGE_RTOL, for both solves cost minutes there.
-RTOL = 1e-13
+RTOL = 1e-12
 LARGE_RTOL = 1e-9
 #: Kinks make the last digits of a tolerance expensive, and an absolute tolerance below 1e-12 of the scale stalls there.
 KINKED_RTOL = 1e-12
