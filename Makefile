@@ -11,6 +11,7 @@ PIP  := $(BIN)/pip --disable-pip-version-check --quiet
 # stamps: an environment that is up to date is not looked at again
 DATA := $(VENV)/.installed-data
 DEV  := $(VENV)/.installed-dev
+BENCH := $(VENV)/.installed-bench
 
 comma := ,
 .DEFAULT_GOAL := help
@@ -38,8 +39,8 @@ check: $(DEV) ## style, types and the layer rule
 	$(BIN)/pyright
 	$(BIN)/pytest tests/test_layers.py
 
-bench: $(DEV) ## how fast and how exact, measured
-	$(BIN)/python benchmarks/run.py
+bench: $(BENCH) ## how fast and how exact beside everybody else (half an hour; QUICK=1: a few minutes)
+	$(BIN)/python benchmarks/run.py $(if $(filter-out 0,$(QUICK)),--quick)
 
 clean: ## remove the environment and caches; results in out/ stay
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
@@ -62,3 +63,6 @@ $(DATA): requirements.lock pyproject.toml
 
 $(DEV): requirements.lock pyproject.toml
 	$(call install,data$(comma)dev)
+
+$(BENCH): requirements.lock pyproject.toml
+	$(call install,data$(comma)dev$(comma)bench)

@@ -1,70 +1,126 @@
-"""How long a user waits, measured: `make bench` prints the table and writes benchmarks/results.json.
+"""How fast and how exact, side by side: `make bench` measures everything, writes results.json and docs/benchmarks.md.
 
-Each command is run as a process of its own, several times; the bare interpreter is timed in turn with it, because what a command adds is
-what counts. Medians with the smallest and largest value.
+`--quick` takes fewer problems, rounds and sizes; `--only NAME ...` takes some problems (compare) or parts (startup, growth, precision, first).
 """
 
 import argparse
 import json
-import os
-import platform
-import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from pathlib import Path
 
+import growth
+import page
+from about import about
+from cold import first_answers
+from compare import compare
+from precision import work_precision
+from problems import PROBLEMS
+from search import Bench
+from startup import startup
+from yardstick import reference
+
 HERE = Path(__file__).parent
-SADDLESCOPE = [sys.executable, "-m", "saddlescope"]
+PARTS = ("compare", "precision", "first", "growth", "startup")
+QUICK = ("linear", "quadratic 1e-2", "attention tokens")
+#: Problems whose first answers and memory are measured in new processes, and whose ladders are drawn.
+FIRST = ("linear", "attention tokens")
+DRAWN = ("linear", "quadratic 1e-2", "quadratic 1e-3", "attention cubic")
+SCHEMA = "saddlescope.benchmarks/1"
 
 
-def seconds(command: list[str], env: dict[str, str]) -> float:
-    began = time.perf_counter()
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")
-    return time.perf_counter() - began
-
-
-def spread(values: list[float]) -> dict[str, float]:
-    return {"median": statistics.median(values), "smallest": min(values), "largest": max(values), "runs": len(values)}
+def measure(
+    names: list[str], parts: list[str], *, quick: bool, rounds: int, budget: float, log=print, save=lambda results: None
+) -> dict:
+    """Everything that was asked for, as it stands in results.json; `save` is given what there is after each part of it."""
+    began = time.monotonic()
+    results = {
+        "schema": SCHEMA,
+        "quick": quick,
+        "rounds": rounds,
+        "budget": budget,
+        "about": about(),
+        "comparisons": [],
+        "precision": [],
+        "first_answers": [],
+        "growth": [],
+        "startup": {},
+    }
+    for name in names:
+        log(f"{name}: reference")
+        problem = PROBLEMS[name]()
+        ref = reference(problem)
+        bench = Bench(problem, ref, budget * problem.patience)
+        if "compare" in parts:
+            results["comparisons"].append(compare(bench, rounds=rounds, log=log))
+        if "precision" in parts and name in DRAWN:
+            results["precision"].append(work_precision(bench, log))
+        if "first" in parts and name in (FIRST[:1] if quick else FIRST) and results["comparisons"]:
+            tight = min(r["target"] for r in results["comparisons"][-1]["rows"])
+            rows = [
+                r
+                for r in results["comparisons"][-1]["rows"]
+                if r["target"] == tight
+                and not r["not_run"]
+                and not r["how"]
+                # the samples where there is nothing else, the fewest rows where there are
+                and (r["form"] == problem.forms[-1] or r["contender"].startswith(("PyTorch", "torch")))
+            ]
+            found = first_answers(name, rows, ref.until, ref.levels.tolist(), log)
+            results["first_answers"] += [{"problem": name} | f for f in found]
+        save(results | {"minutes": (time.monotonic() - began) / 60})
+    if "growth" in parts:
+        results["growth"] = growth.everything(quick, rounds, budget, log)
+        save(results | {"minutes": (time.monotonic() - began) / 60})
+    if "startup" in parts:
+        log("command line")
+        results["startup"] = startup(2 if quick else rounds, figure=not quick)
+    return results | {"minutes": (time.monotonic() - began) / 60}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=5)
-    runs = parser.parse_args().runs
-    results: dict[str, dict[str, float]] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder)
-        env = os.environ | {"SADDLESCOPE_CACHE": str(out / "cache")}
-        spec = out / "linear.toml"
-        spec.write_text(
-            subprocess.run([*SADDLESCOPE, "init", "linear"], capture_output=True, text=True, check=True).stdout
-        )
-        seconds([*SADDLESCOPE, "--help"], env)
-        added = []
-        for _ in range(2 * runs):
-            bare = seconds([sys.executable, "-c", "pass"], env)
-            added.append(seconds([*SADDLESCOPE, "--help"], env) - bare)
-        results["--help, added to a bare interpreter (s)"] = spread(added)
-        single = [*SADDLESCOPE, "run", str(spec), "--out", str(out / "run")]
-        results["first run, nothing compiled (s)"] = spread([seconds(single, env)])
-        results["run, new process, compiled programs kept (s)"] = spread([seconds(single, env) for _ in range(runs)])
-        figure = [*SADDLESCOPE, "reproduce", "figure-1", "--out", str(out / "figure")]
-        results["figure 1, nothing compiled (s)"] = spread(
-            [seconds(figure, env | {"SADDLESCOPE_CACHE": str(out / "c2")})]
-        )
-        results["figure 1, compiled programs kept (s)"] = spread(
-            [seconds(figure, env | {"SADDLESCOPE_CACHE": str(out / "c2")})]
-        )
-    about = {"machine": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()}
-    (HERE / "results.json").write_text(
-        json.dumps({"about": about, "results": results}, indent=2) + "\n", encoding="utf-8"
+    parser.add_argument("--quick", action="store_true", help="a few minutes: fewer problems, rounds, sizes")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=[],
+        choices=[*PROBLEMS, *PARTS],
+        metavar="NAME",
+        help=f"of {', '.join([*PROBLEMS, *PARTS])}",
     )
-    for name, r in results.items():
-        print(f"{name:50} {r['median']:7.2f}   [{r['smallest']:.2f}, {r['largest']:.2f}]   {r['runs']} runs")
+    parser.add_argument("--rounds", type=int, help="of everything that is timed (default 5, quick 3)")
+    parser.add_argument(
+        "--budget", type=float, help="seconds of one solve beyond which it is given up (default 5, quick 1)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="where results.json, benchmarks.md and pictures go (default: benchmarks and docs; quick: out/bench)",
+    )
+    asked = parser.parse_args()
+    names = [n for n in asked.only if n in PROBLEMS] or (list(QUICK) if asked.quick else list(PROBLEMS))
+    parts = [p for p in asked.only if p in PARTS]
+    if not parts:
+        parts = list(PARTS) if not asked.only else ["compare"]
+    if not {"compare", "precision", "first"} & set(parts):
+        names = []
+    if "first" in parts and "compare" not in parts:
+        parts.append("compare")  # it starts what the comparison has found
+    rounds = asked.rounds or (3 if asked.quick else 5)
+    budget = asked.budget or (1.0 if asked.quick else 5.0)
+    # a part of the suite does not overwrite the whole
+    out = asked.out or (HERE.parent / "out" / "bench" if asked.quick or asked.only else None)
+    data, docs = (out, out) if out else (HERE, HERE.parent / "docs")
+    docs.mkdir(parents=True, exist_ok=True)
+
+    def save(found: dict) -> None:
+        text = json.dumps(found, indent=1, allow_nan=False, default=float)
+        (data / "results.json").write_text(text + "\n", encoding="utf-8")
+
+    results = measure(names, parts, quick=asked.quick, rounds=rounds, budget=budget, save=save)
+    save(results)
+    page.write(results, docs)
+    print(f"{results['minutes']:.1f} minutes. Look at {docs.name}/benchmarks.md and {data.name}/results.json.")
 
 
 if __name__ == "__main__":
