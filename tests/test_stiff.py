@@ -13,7 +13,7 @@ from cases import DEEP, LAYERS, ids, inputs
 from reference.rosenbrock import rosenbrock_step
 from saddlescope.flow import gradient_flow
 from saddlescope.integrate import METHODS, AbstractField, advance, start
-from saddlescope.integrate.switching import LONGEST_PATIENCE, PATIENCE, PRESSED, SHORT, Switch, worth
+from saddlescope.integrate.switching import FIRST_PATIENCE, LONGEST_PATIENCE, PATIENCE, PRESSED, SHORT, Switch, worth
 from saddlescope.objective import build, hessian
 from saddlescope.runs import prepare
 from saddlescope.series import crossing_time
@@ -173,14 +173,14 @@ class TestSwitch:
 
     def test_explicit_steps_pressed_for_long_enough_hand_over(self, x64):
         switch = Switch.start()
-        for step in range(PATIENCE):
+        for step in range(FIRST_PATIENCE):
             assert int(switch.stiff) == 0, step
             switch, _ = self.after(switch, 8, 1.01 * PRESSED * 6.1)
         assert int(switch.stiff) == 1
 
     def test_steps_below_the_limit_never_do(self, x64):
         switch = Switch.start()
-        for _ in range(10 * PATIENCE):
+        for _ in range(2 * FIRST_PATIENCE):
             switch, _ = self.after(switch, 8, 0.99 * PRESSED * 6.1)
         assert int(switch.stiff) == 0
 
@@ -199,7 +199,7 @@ class TestSwitch:
     def test_a_change_that_did_not_pay_makes_the_next_one_slower(self, x64):
         hasty = Switch(*(jnp.asarray(v) for v in (1, SHORT - 1, PATIENCE, 98)))
         switch, _ = self.after(hasty, "rosenbrock", 0.1)
-        assert int(switch.patience) == 4 * PATIENCE
+        assert int(switch.patience) == 2 * PATIENCE
         worn = Switch(*(jnp.asarray(v) for v in (1, SHORT - 1, LONGEST_PATIENCE, 98)))
         assert int(self.after(worn, "rosenbrock", 0.1)[0].patience) == LONGEST_PATIENCE
         paid = Switch(*(jnp.asarray(v) for v in (1, SHORT - 1, 4 * PATIENCE, 10)))

@@ -8,6 +8,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import jax
 import numpy as np
@@ -75,7 +76,7 @@ def gradient_flows(
                 stiff=stiff,
                 compress=compress,
                 max_steps=max_steps,
-                can_rest=None if can_rest is None else lambda network: can_rest(network, objective),
+                can_rest=None if can_rest is None else partial(_asked, can_rest, objective),
                 loss_stop=each_loss[i],
                 keep_states=keep_states,
             )
@@ -113,6 +114,12 @@ def gradient_flows(
     for i, motion in motions.items():
         found[i] = motion.trajectory(throw=False)
     return [ComputationError(RESULTS.nonfinite) if item is None else item for item in found]
+
+
+def _asked(
+    can_rest: Callable[[AbstractNetwork, Objective], bool], objective: Objective, network: AbstractNetwork
+) -> bool:
+    return can_rest(network, objective)
 
 
 def _begun(motions: dict[int, Motion], part: list[int]) -> list[tuple[int, ValueError | None]]:

@@ -29,6 +29,9 @@ SETTLED = 1e-6
 SLIDING_ADVANCE = 1e-8
 #: Up to so many weights a dense Hessian and its factorisation pay on plateaus: measured in docs/benchmarks.md.
 LARGEST_STIFF = 400
+#: A flow without a time to stop at is at rest where it is, if nothing has come of it for so many times the time of its fastest motion so far: stiff
+#: steps would otherwise go on for ever on an exact saddle.
+HORIZON = 1e9
 #: Results that are raised unless the caller says otherwise.
 FAILURES = (RESULTS.nonfinite, RESULTS.stalled, RESULTS.max_steps)
 
@@ -124,6 +127,8 @@ class Motion:
             self.curve = [resume["curve"]]
             self.keeper.unpack(resume)
             self.watch = Watch(*(float(v) for v in resume["watch"]))
+        speed0 = float(self.curve[0][2, 0])
+        self.first_time = float(np.linalg.norm(self.start)) / speed0 if speed0 > 0 else 0.0
         self.length = sum(part.shape[1] for part in self.curve)
         if float(np.linalg.norm(self.state.velocity)) == 0.0:
             # an exact fixed point: it stays here for ever, and still only a minimum is an end
@@ -135,12 +140,18 @@ class Motion:
     def controls(self) -> Controls:
         """What the next segment is asked to respect."""
         asks = isinstance(self.until, str) and self.can_rest is not None
-        self.threshold = self.watch.threshold(self.rest) if asks else 0.0
+        self.threshold = self.watch.threshold(self.rest) if asks else -1.0
         left = self.max_steps - int(self.state.accepted)
         return self._controls(self.threshold, min(self.segment_steps, left), self.loss0)
 
+    @property
+    def horizon(self) -> float:
+        """The last time that is of interest."""
+        return self.t_stop if np.isfinite(self.t_stop) else HORIZON * max(self.watch.peak_time, self.first_time)
+
     def _controls(self, speed_stop: float, steps: int, loss_scale: float) -> Controls:
-        values = (self.rtol, self.atol, self.t_stop, self.stop, speed_stop, loss_scale)
+        t_stop = self.horizon if hasattr(self, "watch") else self.t_stop
+        values = (self.rtol, self.atol, t_stop, self.stop, speed_stop, loss_scale)
         return Controls(*(np.asarray(v, np.float64) for v in values), steps=np.asarray(steps, np.int64))
 
     def take(self, following: State, part: Segment) -> None:
@@ -153,7 +164,7 @@ class Motion:
         if not self.keep_states and part.t.shape[0]:
             kept.last = (self.length + part.t.shape[0] - 1, part.loss[-1], part.speed[-1], np.array(following.y))
             kept.slowest = kept.last
-        seen.see(part.loss, part.speed, self.loss0)
+        seen.see(part.t, part.loss, part.speed, self.loss0)
         longer = [*self.curve, np.stack([part.t, part.loss, part.speed])]
         # at once: wherever Ctrl-C strikes, state and bookkeeping are those of one moment
         self.state, self.curve, self.length, self.keeper, self.watch = (
@@ -192,7 +203,10 @@ class Motion:
                     self.ended = "converged"
                     return
                 self.watch.ask(loss, speed)
-            if int(state.accepted) >= self.max_steps:
+            if float(state.t) >= self.horizon or (speed == 0.0 and isinstance(self.until, str)):
+                rests = self.can_rest is not None and self.can_rest(self.way.at_rest(np.asarray(state.y)))
+                self.ended = "converged" if rests else "on_plateau"
+            elif int(state.accepted) >= self.max_steps:
                 self.ended, self.result = "max_steps", RESULTS.max_steps
 
     def trajectory(self, throw: bool) -> Trajectory:
@@ -219,20 +233,22 @@ class Motion:
 class Watch:
     """Decides at which speed the next question "can it rest here?" is asked: not again and again on one plateau."""
 
-    def __init__(self, peak: float, asked_loss: float = np.inf, asked_speed: float = np.inf):
-        self.peak, self.asked_loss, self.asked_speed = peak, asked_loss, asked_speed
+    def __init__(self, peak: float, asked_loss: float = np.inf, asked_speed: float = np.inf, peak_time: float = 0.0):
+        self.peak, self.asked_loss, self.asked_speed, self.peak_time = peak, asked_loss, asked_speed, peak_time
 
     def threshold(self, rest: float) -> float:
         return min(rest * self.peak, self.asked_speed / 10)
 
-    def see(self, loss: np.ndarray, speed: np.ndarray, loss0: float) -> None:
+    def see(self, t: np.ndarray, loss: np.ndarray, speed: np.ndarray, loss0: float) -> None:
         if loss.size:
-            self.peak = max(self.peak, float(np.max(speed)))
+            fastest = int(np.argmax(speed))
+            if speed[fastest] > self.peak:
+                self.peak, self.peak_time = float(speed[fastest]), float(t[fastest])
             if loss[-1] < self.asked_loss - 1e-4 * loss0:
                 self.asked_loss, self.asked_speed = np.inf, np.inf
 
     def ask(self, loss: float, speed: float) -> None:
         self.asked_loss, self.asked_speed = loss, speed
 
-    def pack(self) -> tuple[float, float, float]:
-        return self.peak, self.asked_loss, self.asked_speed
+    def pack(self) -> tuple[float, float, float, float]:
+        return self.peak, self.asked_loss, self.asked_speed, self.peak_time

