@@ -82,7 +82,8 @@ def by_formula(lines: Lines, modes: Modes, saddles: Saddles) -> Answer | None:
             share = logistic.share(np.array(one.t_end))
             before = float(np.max(1.0 - share[:k], initial=0.0))
             alone = abs(one.t_end - float(logistic.half_drops()[k]))
-            error = NEXT_ORDER * (alone + before / modes.s[k]) + START * start / modes.s[k] + INTEGRATION * one.t_end
+            error = NEXT_ORDER * (alone + before / modes.s[k]) + START * start / modes.s[k]
+            error = float(error + INTEGRATION * one.t_end)
         errors.append(error)
     return Answer(
         seen,
@@ -172,7 +173,7 @@ def _followed(reduced: Reduced, lines: Lines, modes: Modes, saddles: Saddles, ra
         rate = saddles.escape_rate(one.learned)
         error = None
         if one.t_end is not None:
-            error = start / rate + INTEGRATION * one.t_end + STEP * h * (h * modes.s[0])
+            error = float(start / rate + INTEGRATION * one.t_end + STEP * h * (h * modes.s[0]))
         errors.append(error)
     kept = "every direction" if exact else "the directions that grow"
     reason = f"reduced dynamics of {kept}, {reduced.state.shape[1]} combinations of units" + (
