@@ -177,7 +177,6 @@ def _prediction(expected: Expected) -> dict[str, Any]:
         "outside": [] if said is None else list(said.outside),
         "notes": [] if said is None else list(said.notes),
         "failed": expected.failed,
-        "seconds": expected.seconds,
     }
 
 

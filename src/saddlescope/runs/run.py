@@ -95,7 +95,7 @@ def run(
     ended, companion_cost = trajectory.ended, 0
     stages: tuple[Stage, ...] = ()
     end = End(float(trajectory.loss[-1]), None, "none", None, None)
-    expected = Expected(None, "interrupted", 0.0)
+    expected = Expected(None, "interrupted")
     try:
         expected = expect(problem)
         if progress is not None and ended != "interrupted":

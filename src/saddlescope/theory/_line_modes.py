@@ -71,7 +71,7 @@ def modes_of(lines: Lines) -> Modes:
     tau = s / np.sqrt(lam) if commute else np.linalg.svd(b / np.sqrt(sigma)[:, None], compute_uv=False)[: s.size]
     left, right = l.T @ (into.T @ lines.u), r @ lines.v
     plus, minus = (left + right) / np.sqrt(2), (left - right) / np.sqrt(2)
-    triangle = np.linalg.qr(plus.T, mode="r")
+    _, triangle = np.linalg.qr(plus.T)
     perpendicular = np.zeros(s.size)
     perpendicular[: triangle.shape[0]] = np.abs(np.diag(triangle))
     return Modes(s, lam, tau, commute, l, sigma, into, r.T, plus, minus, perpendicular)
