@@ -44,10 +44,16 @@ class Saddles:
 
     def escape_rate(self, learned: tuple[int, ...]) -> float:
         """Largest singular value of the residual correlation there: the rate of a unit that is silent."""
+        return float(np.linalg.svd(self._residual(learned), compute_uv=False)[0])
+
+    def escape_direction(self, learned: tuple[int, ...]) -> np.ndarray:
+        """Its left singular vector, in the reached eigenvectors: what such a unit's input weights turn to."""
+        return np.linalg.svd(self._residual(learned), full_matrices=False)[0][:, 0]
+
+    def _residual(self, learned: tuple[int, ...]) -> np.ndarray:
         kept = list(learned)
         function = (self.left[:, kept] * self.tau[kept]) @ self.right[:, kept].T
-        residual = np.sqrt(self.modes.sigma)[:, None] * (self.t - function)
-        return float(np.linalg.svd(residual, compute_uv=False)[0])
+        return np.sqrt(self.modes.sigma)[:, None] * (self.t - function)
 
     def nearest(self, problem: Reduced, state: np.ndarray) -> tuple[int, ...]:
         """The modes that the function of a reduced state has learned by more than half."""
