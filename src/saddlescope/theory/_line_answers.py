@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ._base import Cost, Source, Status
-from ._line_flow import Reduced, curve_of, every, growing, reached
+from ._line_flow import Reduced, curve_of, every, growing, reached, span
 from ._line_formula import Logistic
 from ._line_modes import Modes
 from ._line_moments import Lines
@@ -23,7 +23,7 @@ SMALL = 0.05
 NEXT_ORDER = 0.5
 START = 0.5
 LEFT_OUT = 3.0
-TURNED = 1.0
+TURNED = 1.5
 STEP = 0.3
 #: Relative error of the estimate: 95% of the ends of random problems that do not commute.
 ESTIMATE = 0.1
@@ -196,7 +196,7 @@ def _followed(name: str, reduced: Reduced, lines: Lines, modes: Modes, saddles: 
         rate = saddles.escape_rate(one.learned)
         error = None
         if one.t_end is not None:
-            turned = _standing(lines, modes, saddles, one.learned, first or 0.0) if name == "growing" else 0.0
+            turned = _decaying(modes, saddles, one.learned, first or 0.0) if name == "growing" else 0.0
             error = float((start + TURNED * turned) / rate + INTEGRATION * one.t_end + STEP * h**2 * rate)
         errors.append(error)
     reason = f"reduced dynamics of the {name} directions: {reduced.state.shape[1]} combinations of units" + (
@@ -207,12 +207,15 @@ def _followed(name: str, reduced: Reduced, lines: Lines, modes: Modes, saddles: 
     return Answer(seen, errors, rest, status, "reduced ODE", cost, reason, curve.path.cut)
 
 
-def _standing(lines: Lines, modes: Modes, saddles: Saddles, learned: tuple[int, ...], t: float) -> float:
-    """What stands still until `t` and lies along the direction that escapes from a saddle, relative to what grows along it by then, squared."""
+def _decaying(modes: Modes, saddles: Saddles, learned: tuple[int, ...], t: float) -> float:
+    """What the growing rows leave out and has not yet decayed at the first drop, `t`, along the direction that escapes from a saddle after it: relative to what
+    grows along that direction, squared."""
     k = len(learned)
     if modes.commute or k == 0 or k >= modes.s.size or modes.perpendicular[k] == 0:
         return 0.0
-    direction = saddles.escape_direction(learned)
-    standing = (direction - modes.l @ (modes.l.T @ direction)) @ (modes.into.T @ lines.u)
+    inputs, outputs = saddles.escape_direction(learned)
+    basis = span(modes.plus)
+    beside = modes.minus - (modes.minus @ basis) @ basis.T
+    left = 0.5 * (inputs - outputs) * np.exp(-np.minimum(modes.s * t, 300.0))
     growth = modes.perpendicular[k] * np.exp(min(modes.s[k] * t, 300.0))
-    return min(float(np.sum(standing**2)) / growth**2, 1.0)
+    return min(float(np.sum((left @ beside) ** 2)) / growth**2, 1.0)

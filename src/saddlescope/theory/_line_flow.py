@@ -5,8 +5,8 @@ Z in the space of units, whose dimension does not grow with the width, and any b
 
 - *all rows*: exact, weights + readouts columns at most;
 - *reached rows*: the inputs and readouts that B reaches, with every combination of units in which they lie. Left out are rows that never move or decay.
-- *growing rows*: of these only the combinations in which the overlaps $c_k$ lie, one a mode. Left out is also what stands still in the beginning; where modes do not commute
-  the first drops turn the later directions into it.
+- *growing rows*: of these only the combinations in which the overlaps $c_k$ lie, one a mode. Left out is also what decays in other combinations; where modes do not commute
+  the first drop turns the later directions, input and output sides differently, into it.
 
 What is left out acts with its own size, squared.
 """
@@ -124,13 +124,13 @@ class Curve(NamedTuple):
 
 def growing(lines: Lines, modes: Modes, learning_rate: float | None) -> Reduced:
     """The reduction to growing rows."""
-    return _reached(lines, modes, _span(modes.plus), learning_rate)
+    return _reached(lines, modes, span(modes.plus), learning_rate)
 
 
 def reached(lines: Lines, modes: Modes, learning_rate: float | None) -> Reduced:
     """The reduction to reached rows."""
     rows = np.concatenate([modes.into.T @ lines.u, modes.out.T @ lines.v])
-    return _reached(lines, modes, _span(rows), learning_rate)
+    return _reached(lines, modes, span(rows), learning_rate)
 
 
 def _reached(lines: Lines, modes: Modes, basis: np.ndarray, learning_rate: float | None) -> Reduced:
@@ -145,7 +145,7 @@ def every(lines: Lines, modes: Modes, learning_rate: float | None) -> Reduced:
     seen = values > 1e-13 * values[-1]
     vectors = vectors[:, seen]
     state = np.concatenate([vectors.T @ lines.u, lines.v])
-    state = state @ _span(state)
+    state = state @ span(state)
     out = np.eye(lines.b.shape[1])
     return Reduced(values[seen], vectors.T @ lines.b, state, lowest(lines, modes), vectors, out, learning_rate)
 
@@ -154,7 +154,7 @@ def lowest(lines: Lines, modes: Modes) -> float:
     return max(lines.height - 0.5 * float(np.sum(modes.tau**2)), 0.0)
 
 
-def _span(rows: np.ndarray) -> np.ndarray:
+def span(rows: np.ndarray) -> np.ndarray:
     """An orthonormal basis of the span of the rows, [units, rank]."""
     size = np.linalg.norm(rows, axis=1, keepdims=True)
     _, sizes, basis = np.linalg.svd(rows / np.where(size > 0, size, 1.0), full_matrices=False)

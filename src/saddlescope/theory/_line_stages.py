@@ -46,9 +46,10 @@ class Saddles:
         """Largest singular value of the residual correlation there: the rate of a unit that is silent."""
         return float(np.linalg.svd(self._residual(learned), compute_uv=False)[0])
 
-    def escape_direction(self, learned: tuple[int, ...]) -> np.ndarray:
-        """Its left singular vector, in the reached eigenvectors: what such a unit's input weights turn to."""
-        return np.linalg.svd(self._residual(learned), full_matrices=False)[0][:, 0]
+    def escape_direction(self, learned: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """Its singular vectors: what such a unit's input weights (in the modes' $l$) and output weights (in their $r$) turn to."""
+        left, _, right = np.linalg.svd(self._residual(learned), full_matrices=False)
+        return self.modes.l.T @ left[:, 0], right[0]
 
     def _residual(self, learned: tuple[int, ...]) -> np.ndarray:
         kept = list(learned)
