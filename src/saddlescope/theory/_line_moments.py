@@ -63,7 +63,8 @@ def lines_of(problem: Problem) -> Lines | str:
     sigma, wrong = _shared_moment(psi)
     if sigma is None:
         return wrong
-    b = np.einsum("kfp,ko->pfo", psi, np.sqrt(weight)[:, None] * y)
+    # matrix products throughout: with hundreds of inputs einsum's loops would cost seconds
+    b = np.moveaxis(np.tensordot(psi, np.sqrt(weight)[:, None] * y, (0, 0)), 0, 1)
     target = float(np.sum(weight[:, None] * y**2)) + 2 * float(problem.objective.irreducible)
     return Lines(sigma, b.reshape(u.shape[1], -1), u.T, v.reshape(len(v), -1).T, 0.5 * target, target)
 
@@ -84,7 +85,7 @@ def _rows(problem: Problem, weights: int) -> np.ndarray:
 def _shared_moment(psi: np.ndarray) -> tuple[np.ndarray | None, str]:
     """The second moment that all features have, [weights, weights], or None and what is in the way."""
     features = psi.shape[1]
-    blocks = [np.einsum("kp,kq->pq", psi[:, f], psi[:, f]) for f in range(features)]
+    blocks = [psi[:, f].T @ psi[:, f] for f in range(features)]
     sigma = sum(blocks) / features
     largest = float(np.abs(sigma).max(initial=0.0))
     if largest == 0:
@@ -93,7 +94,7 @@ def _shared_moment(psi: np.ndarray) -> tuple[np.ndarray | None, str]:
         return None, "needs one second moment at every position: those of the features (patches) differ, " + RANK
     for f in range(features):
         for g in range(f):
-            if np.abs(np.einsum("kp,kq->pq", psi[:, f], psi[:, g])).max() > SAME * largest:
+            if np.abs(psi[:, f].T @ psi[:, g]).max() > SAME * largest:
                 return (
                     None,
                     "needs features (patches) that are not correlated with each other, as they are where they overlap, "
