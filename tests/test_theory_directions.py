@@ -138,7 +138,7 @@ def test_as_many_plateaus_are_seen_as_foretold(name):
 
 
 def test_heights_are_losses_of_the_best_functions_of_each_rank():
-    network, (x, y), _ = CASES["does-not-commute"][0]
+    _, (x, y), _ = CASES["does-not-commute"][0]
     rng = np.random.default_rng(1)
     for stage in foretold("does-not-commute").stages[1:]:
         u, v = rng.normal(size=(stage.effective_width, x.shape[1])), None
