@@ -26,6 +26,7 @@ NEXT_ORDER = 0.5
 START = 0.5
 LEFT_OUT = 3.0
 TURNED = 1.5
+STANDING = 1e-3
 STEP = 0.3
 #: Relative error of the estimate: 95% of the ends of random problems that do not commute.
 ESTIMATE = 0.1
@@ -199,7 +200,7 @@ def _followed(name: str, reduced: Reduced, lines: Lines, modes: Modes, saddles: 
         rate = saddles.escape_rate(one.learned)
         error = None
         if one.t_end is not None:
-            turned = _decaying(modes, saddles, one.learned, first or 0.0) if name == "growing" else 0.0
+            turned = _decaying(lines, modes, saddles, one.learned, first or 0.0) if name == "growing" else 0.0
             error = float((start + TURNED * turned) / rate + INTEGRATION * one.t_end + STEP * h**2 * rate)
         errors.append(error)
     reason = f"reduced dynamics of the {name} directions: {reduced.state.shape[1]} combinations of units" + (
@@ -210,9 +211,12 @@ def _followed(name: str, reduced: Reduced, lines: Lines, modes: Modes, saddles: 
     return Answer(seen, errors, rest, status, "reduced ODE", cost, reason, curve.path.cut)
 
 
-def _decaying(modes: Modes, saddles: Saddles, learned: tuple[int, ...], t: float) -> float:
-    """What the growing rows leave out and has not yet decayed at the first drop, `t`, along the direction that escapes from a saddle after it: relative to what
-    grows along that direction, squared."""
+def _decaying(lines: Lines, modes: Modes, saddles: Saddles, learned: tuple[int, ...], t: float) -> float:
+    """What the growing rows leave out and is still there at the first drop, `t`, along the direction that escapes from a saddle after it: relative to what
+    grows along that direction, squared.
+
+    Two parts: what decays meanwhile, whose share in that direction is known, and what stands still, of which the drop itself turns a small part (`STANDING`).
+    """
     k = len(learned)
     if modes.commute or k == 0 or k >= modes.s.size or modes.perpendicular[k] == 0:
         return 0.0
@@ -220,5 +224,8 @@ def _decaying(modes: Modes, saddles: Saddles, learned: tuple[int, ...], t: float
     basis = span(modes.plus)
     beside = modes.minus - (modes.minus @ basis) @ basis.T
     left = 0.5 * (inputs - outputs) * np.exp(-np.minimum(modes.s * t, 300.0))
+    u = modes.into.T @ lines.u
+    standing = u - modes.l @ (modes.l.T @ u)
+    standing = standing - (standing @ basis) @ basis.T
     growth = modes.perpendicular[k] * np.exp(min(modes.s[k] * t, 300.0))
-    return min(float(np.sum((left @ beside) ** 2)) / growth**2, 1.0)
+    return min(float(np.sum((left @ beside) ** 2) + STANDING * np.sum(standing**2)) / growth**2, 1.0)
