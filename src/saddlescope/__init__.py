@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from .results import RESULTS, ComputationError
-    from .runs import load, run, save, summarize
+    from .runs import load, predict, run, save, summarize
     from .specs import Spec, SpecError, read_spec
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "SpecError",
     "__version__",
     "load",
+    "predict",
     "read_spec",
     "run",
     "save",
@@ -34,6 +35,7 @@ _NAMES = {
     "SpecError": "specs",
     "read_spec": "specs",
     "load": "runs",
+    "predict": "runs",
     "run": "runs",
     "save": "runs",
     "summarize": "runs",

@@ -2,9 +2,21 @@
 
 from .cache import keep_compiled_programs
 from .files import load, save
+from .predict import predict, prediction_summary
 from .prepare import Problem, prepare
 from .provenance import spec_of
 from .record import summarize
 from .run import run
 
-__all__ = ["Problem", "keep_compiled_programs", "load", "prepare", "run", "save", "spec_of", "summarize"]
+__all__ = [
+    "Problem",
+    "keep_compiled_programs",
+    "load",
+    "predict",
+    "prediction_summary",
+    "prepare",
+    "run",
+    "save",
+    "spec_of",
+    "summarize",
+]

@@ -1,0 +1,231 @@
+"""Three ways to the stages of linear units: the closed form, the reduced dynamics, and an estimate where neither holds."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ._base import Cost, Source, Status
+from ._line_flow import Reduced, curve_of, every, growing, reached, span
+from ._line_formula import Logistic
+from ._line_modes import Modes
+from ._line_moments import Lines
+from ._line_stages import Saddles, Seen, seen_on
+
+#: Accepted steps of a reduced motion: about 2 (rate of the fastest mode) / (that of the slowest) of them are needed on a plateau.
+MOST_STEPS = 20_000
+#: Steps times numbers in the state: a few seconds.
+MOST_WORK = 1_000_000
+#: Numbers in the state of the exact reduction, beyond which it costs more than a second.
+MOST_NUMBERS = 4_000
+#: The closed form speaks where all its expected errors are below this part of the times.
+GOOD = 1e-4
+#: A mode's strength at the start, relative to what it will be, up to which the closed form is asked at all.
+SMALL = 0.05
+# --- Factors of the expected errors below, all times 1 / (rate of the mode that escapes); see docs/theory.md for how they were measured.
+NEXT_ORDER = 0.5
+START = 0.5
+LEFT_OUT = 3.0
+TURNED = 1.5
+STANDING = 1e-3
+STEP = 0.3
+#: Relative error of the estimate: 95% of the ends of random problems that do not commute.
+ESTIMATE = 0.1
+#: Relative error of integration at RTOL, and of rounding late in a run, both here and in the run that this is compared with.
+INTEGRATION = 1e-6
+
+
+#: From the smallest to the exact one.
+REDUCTIONS = {"growing": growing, "reached": reached, "every": every}
+
+
+class Answer(NamedTuple):
+    """Stages as one way gives them. `rest`: the modes learned in the end; `errors`: of each stage's end, None where it has none."""
+
+    seen: list[Seen]
+    errors: list[float | None]
+    rest: tuple[int, ...]
+    status: Status
+    source: Source
+    cost: Cost
+    reason: str
+    cut: bool = False
+
+    @property
+    def relative_error(self) -> float:
+        """The largest; infinite where an end is unknown."""
+        ratios = [
+            np.inf if one.t_end is None or error is None else error / one.t_end
+            for one, error in zip(self.seen, self.errors, strict=True)
+        ]
+        return max(ratios, default=0.0)
+
+
+def at_start(lines: Lines, modes: Modes) -> float:
+    """Largest strength of a mode at the start, growing and decaying parts alike, relative to what it will be."""
+    sizes = 0.5 * np.sum(modes.plus**2 + modes.minus**2, axis=1)
+    return float(np.max(modes.lam * sizes / modes.s))
+
+
+def resting(modes: Modes, rank: int) -> tuple[int, ...]:
+    """The modes of the best function of this rank."""
+    return tuple(sorted(int(k) for k in np.argsort(-modes.tau, kind="stable")[:rank]))
+
+
+def started(modes: Modes) -> int:
+    """How many modes the initial weights start: as many as there are units, fewer where the weights are of low rank."""
+    return int(np.sum(modes.perpendicular > 0))
+
+
+def by_formula(lines: Lines, modes: Modes, saddles: Saddles) -> Answer | None:
+    """The closed form, or None where it does not apply: modes that do not commute, weights that are not small, or too few units for the modes that are worth most."""
+    rank = started(modes)
+    rest = resting(modes, rank)
+    start = at_start(lines, modes)
+    if not modes.commute or start > SMALL or rest != tuple(range(rank)):
+        return None
+    floor = saddles.height(rest)
+    logistic = Logistic.of(modes, floor)
+    growing_alone = logistic.of_first(rank)
+    seen = _seen(growing_alone, saddles, floor)
+    along = np.sqrt(np.maximum(np.sum(modes.plus**2, axis=1) - modes.perpendicular**2, 0.0))
+    errors = []
+    for one in seen:
+        k = len(one.learned)
+        error = None
+        if one.t_end is not None and k < rank:
+            share = growing_alone.share(np.array(one.t_end))
+            before = float(np.max(1.0 - share[:k], initial=0.0))
+            alone = abs(one.t_end - float(growing_alone.half_drops()[k]))
+            # what of the later modes lies along those before: as large as what is perpendicular, and used up differently
+            beside = float(
+                np.sum(Logistic.of(modes._replace(perpendicular=along), floor).share(np.array(one.t_end))[k + 1 :])
+            )
+            error = NEXT_ORDER * alone + (NEXT_ORDER * before + beside + START * start) / modes.s[k]
+            error = float(error + INTEGRATION * one.t_end)
+        errors.append(error)
+    return Answer(
+        seen,
+        errors,
+        rest,
+        "asymptotic",
+        "closed form",
+        Cost(0, 1, lines.whole_size),
+        "modes commute and are well apart",
+    )
+
+
+def by_flow(lines: Lines, modes: Modes, saddles: Saddles, learning_rate: float | None) -> Answer | None:
+    """The reduced dynamics, by the smallest reduction that is good enough; None where none is smaller than the network."""
+    best: Answer | None = None
+    for name, reduction in REDUCTIONS.items():
+        if name != "growing" and _state_size(name, lines, modes) > MOST_NUMBERS:
+            continue
+        reduced = reduction(lines, modes, learning_rate)
+        if reduced.state.size >= lines.whole_size:
+            continue
+        answer = _followed(name, reduced, lines, modes, saddles)
+        if best is None or (answer.cut, answer.relative_error) < (best.cut, best.relative_error):
+            best = answer
+        if best.relative_error <= GOOD and not best.cut:
+            break
+    return best
+
+
+def _state_size(name: str, lines: Lines, modes: Modes) -> int:
+    rows = modes.sigma.size + modes.s.size if name == "reached" else lines.sigma.shape[0] + lines.b.shape[1]
+    return rows * min(rows, lines.u.shape[1])
+
+
+def by_estimate(lines: Lines, modes: Modes, saddles: Saddles) -> Answer:
+    r"""Modes as if they grew alone with $\lambda = s^2/\tau^2$; where units are too few for the modes that are worth most, the last saddle has no end."""
+    rank = started(modes)
+    first, rest = tuple(range(rank)), resting(modes, rank)
+    seen = _seen(Logistic.of(modes, saddles.height(first)).of_first(rank), saddles, saddles.height(first))
+    errors = [None if one.t_end is None else ESTIMATE * one.t_end for one in seen]
+    reason = "no reduction is smaller than this network: modes are taken to grow alone"
+    if rest != first:
+        seen.append(Seen(first, saddles.height(first), None, None, None, saddles.height(rest)))
+        errors.append(None)
+        reason += ", and no formula says when those that are worth more replace the first"
+    return Answer(seen, errors, rest, "heuristic", "closed form", Cost(0, 1, lines.whole_size), reason)
+
+
+def visible_decades(modes: Modes, saddles: Saddles, learned: tuple[int, ...], most: float = 300.0) -> float | None:
+    """By how many decades the initial weights must shrink for the plateau of this saddle to be seen, to a tenth; None beyond `most`."""
+    rank = started(modes)
+    logistic = Logistic.of(modes, saddles.height(tuple(range(rank)))).of_first(rank)
+
+    def visible(decades: float) -> bool:
+        shrunk = logistic.later(decades)
+        return any(one.learned == learned for one in _seen(shrunk, saddles, shrunk.floor))
+
+    low, high = 0.0, 0.5
+    while not visible(high):
+        low, high = high, 2 * high
+        if high > most:
+            return None
+    while high - low > 0.1:
+        middle = 0.5 * (low + high)
+        low, high = (low, middle) if visible(middle) else (middle, high)
+    return high
+
+
+def _seen(logistic: Logistic, saddles: Saddles, rest: float) -> list[Seen]:
+    t = logistic.times()
+    return seen_on(
+        t, logistic.loss(t), logistic.speed(t), lambda i: logistic.learned(t[i]), logistic.crossing, saddles, rest
+    )
+
+
+def _followed(name: str, reduced: Reduced, lines: Lines, modes: Modes, saddles: Saddles) -> Answer:
+    assert reduced.state.size < lines.whole_size, "a reduced motion is smaller than the network"
+    rest = resting(modes, started(modes))
+    floor = saddles.height(rest)
+    steps = min(MOST_STEPS, int(MOST_WORK / reduced.state.size))
+    curve = curve_of(reduced, rest=floor, above=saddles.above(rest), most_steps=steps)
+    seen = seen_on(
+        curve.t,
+        curve.loss,
+        curve.speed,
+        lambda i: saddles.nearest(reduced, curve.states[i]),
+        curve.crossing,
+        saddles,
+        floor,
+    )
+    start = 0.0 if name == "every" else LEFT_OUT * at_start(lines, modes)
+    h = reduced.learning_rate or 0.0
+    first = seen[0].t_end if seen else None
+    errors = []
+    for one in seen:
+        rate = saddles.escape_rate(one.learned)
+        error = None
+        if one.t_end is not None:
+            turned = _decaying(lines, modes, saddles, one.learned, first or 0.0) if name == "growing" else 0.0
+            error = float((start + TURNED * turned) / rate + INTEGRATION * one.t_end + STEP * h**2 * rate)
+        errors.append(error)
+    reason = f"reduced dynamics of the {name} directions: {reduced.state.shape[1]} combinations of units" + (
+        ", with the modified equation of gradient descent" if h else ""
+    )
+    cost = Cost(reduced.state.size, curve.path.evaluations, lines.whole_size)
+    status: Status = "theorem" if name == "every" and not h else "asymptotic"
+    return Answer(seen, errors, rest, status, "reduced ODE", cost, reason, curve.path.cut)
+
+
+def _decaying(lines: Lines, modes: Modes, saddles: Saddles, learned: tuple[int, ...], t: float) -> float:
+    """What the growing rows leave out and is still there at the first drop, `t`, along the direction that escapes from a saddle after it: relative to what
+    grows along that direction, squared.
+
+    Two parts: what decays meanwhile, whose share in that direction is known, and what stands still, of which the drop itself turns a small part (`STANDING`).
+    """
+    k = len(learned)
+    if modes.commute or k == 0 or k >= modes.s.size or modes.perpendicular[k] == 0:
+        return 0.0
+    inputs, outputs = saddles.escape_direction(learned)
+    basis = span(modes.plus)
+    beside = modes.minus - (modes.minus @ basis) @ basis.T
+    left = 0.5 * (inputs - outputs) * np.exp(-np.minimum(modes.s * t, 300.0))
+    u = modes.into.T @ lines.u
+    standing = u - modes.l @ (modes.l.T @ u)
+    standing = standing - (standing @ basis) @ basis.T
+    growth = modes.perpendicular[k] * np.exp(min(modes.s[k] * t, 300.0))
+    return min(float(np.sum((left @ beside) ** 2) + STANDING * np.sum(standing**2)) / growth**2, 1.0)
