@@ -9,6 +9,7 @@ from ._animate import animate
 from ._figure_1 import figure_1
 from ._run import run_figure
 from ._save import save
+from ._scoreboard import ScoredEnd, scoreboard
 from ._strips import Strip, strips
 
-__all__ = ["Strip", "animate", "figure_1", "run_figure", "save", "strips"]
+__all__ = ["ScoredEnd", "Strip", "animate", "figure_1", "run_figure", "save", "scoreboard", "strips"]
