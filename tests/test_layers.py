@@ -32,9 +32,9 @@ BRACKETS = {
     # a certificate of rest asks which units are dead or removable, which is a question of complexity
     "fixed_points": ("networks", "objective", "embeddings", "manifolds", "complexity"),
     "stages": ("networks", "objective", "series", "fixed_points", "embeddings", "manifolds", "complexity"),
-    # a prediction must not see the simulation: neither flow nor stages
+    # a prediction must not see the simulation: neither flow nor stages; what counts as a plateau, `series` says for both
     "theory": (
-        *("units", "networks", "tasks", "objective", "init", "integrate"),
+        *("units", "networks", "tasks", "objective", "init", "integrate", "series"),
         *("embeddings", "manifolds", "complexity", "fixed_points"),
     ),
 }

@@ -1,0 +1,167 @@
+r"""Directions: linear units, whose stages the data make.
+
+Near zero weights a direction of the data grows at a rate that is a singular value of $E[\psi y^\top]$, whoever carries it, and so the loss rests where the k fastest have
+been learned (Saxe, McClelland & Ganguli 2014; Zhang, Saxe & Latham 2026, Theorem 4). Where input covariance and correlation share singular vectors and the rates are well
+apart the times have a closed form; otherwise they come from the reduced dynamics, whose size does not depend on the width.
+"""
+
+import numpy as np
+
+from ._base import AbstractPredictor, PredictedEnd, PredictedStage, Prediction, Problem
+from ._line_answers import GOOD, Answer, by_estimate, by_flow, by_formula, visible_decades
+from ._line_modes import Modes, modes_of
+from ._line_moments import Lines, lines_of
+from ._line_stages import Saddles
+
+#: Drops below this part of the whole are no plateaus at any scale (`series.PlateauConstants.loss_difference`).
+LEAST_DROP = 1e-3
+#: Heights are exact up to rounding of the moments, relative to the loss of f = 0.
+ROUNDING = 1e-12
+
+
+class Directions(AbstractPredictor):
+    """One layer of units that are linear in their weights, on features with one second moment: neurons, merged heads, kernels on white patches."""
+
+    name = "directions"
+
+    def refuses(self, problem: Problem) -> str | None:
+        lines = lines_of(problem)
+        if isinstance(lines, str):
+            return lines
+        fastest = float(np.linalg.norm(lines.b, 2))
+        if fastest == 0:
+            return "needs something to learn: E[psi y] is zero, so no direction grows"
+        rate = problem.learning_rate
+        if rate is not None and rate * fastest >= 1:
+            return f"needs learning_rate x (fastest rate of growth) below 1, found {rate:.6g} x {fastest:.6g}: such steps do not follow the flow"
+        return None
+
+    def predict(self, problem: Problem) -> Prediction:
+        lines = lines_of(problem)
+        assert isinstance(lines, Lines), lines
+        modes = modes_of(lines)
+        saddles = Saddles(lines, modes)
+        answer = None if problem.learning_rate else by_formula(lines, modes, saddles)
+        if answer is None or answer.relative_error > GOOD:
+            answer = (
+                by_flow(lines, modes, saddles, problem.learning_rate) or answer or by_estimate(lines, modes, saddles)
+            )
+        return _prediction(lines, modes, saddles, answer)
+
+
+def _prediction(lines: Lines, modes: Modes, saddles: Saddles, answer: Answer) -> Prediction:
+    stages, start = [], 0.0
+    for one, error in zip(answer.seen, answer.errors, strict=True):
+        stages.append(
+            _stage(
+                lines, saddles, answer, one.learned, start, one.t_end, error, one.width_of_drop, one.persistence, modes
+            )
+        )
+        start = one.t_end if one.t_end is not None else start
+    merged = _merged(lines, modes, saddles, answer)
+    rest = PredictedEnd(
+        saddles.height(answer.rest), saddles.width(answer.rest), _kind(answer.rest), ROUNDING * lines.height
+    )
+    later = len([s for s in answer.seen if s.learned])
+    return Prediction(
+        tuple(stages),
+        rest,
+        "data" if later else "none",
+        Directions.name,
+        merged,
+        notes=_notes(modes, saddles, answer, merged),
+        extras={"rates": modes.s.tolist(), "commute": modes.commute},
+    )
+
+
+def _stage(lines, saddles, answer, learned, start, end, error, width, persistence, modes) -> PredictedStage:
+    new = _learned_after(answer, learned)
+    return PredictedStage(
+        height=saddles.height(learned),
+        t_start=start,
+        t_end=end,
+        status=answer.status,
+        kind=_kind(learned),
+        effective_width=saddles.width(learned),
+        height_error=ROUNDING * lines.height,
+        t_end_error=error,
+        source=answer.source,
+        cost=answer.cost,
+        recruits=new,
+        index=saddles.index(learned),
+        escape_rate=saddles.escape_rate(learned),
+        width_of_drop=width,
+        persistence=persistence,
+        reason=answer.reason,
+    )
+
+
+def _learned_after(answer: Answer, learned: tuple[int, ...]) -> tuple[int, ...]:
+    """The modes that end the stage of `learned`."""
+    order = [one.learned for one in answer.seen] + [answer.rest]
+    following = order[order.index(learned) + 1]
+    return tuple(k for k in following if k not in learned)
+
+
+def _merged(lines: Lines, modes: Modes, saddles: Saddles, answer: Answer) -> tuple[PredictedStage, ...]:
+    """Saddles on the way, one mode after another, whose plateaus are not seen; those too close in loss to be plateaus at all are left out."""
+    seen = {one.learned for one in answer.seen}
+    first, last = saddles.height(()), saddles.height(answer.rest)
+    scale = float(np.sqrt((np.sum(lines.u**2) + np.sum(lines.v**2)) / lines.whole_size))
+    found = []
+    before = first
+    for k in range(1, len(answer.rest)):
+        learned = tuple(range(k))
+        height = saddles.height(learned)
+        apart = min(before - height, height - last) >= LEAST_DROP * (first - last)
+        before = height
+        if learned in seen or not apart:
+            continue
+        decades = visible_decades(modes, saddles, learned)
+        visible = None if decades is None else scale * 10.0**-decades
+        found.append(
+            PredictedStage(
+                height=height,
+                t_start=None,
+                t_end=None,
+                status=answer.status,
+                kind=_kind(learned),
+                effective_width=saddles.width(learned),
+                height_error=ROUNDING * lines.height,
+                source=answer.source,
+                cost=answer.cost,
+                recruits=(k,),
+                separable=False,
+                visible_scale=visible,
+                index=saddles.index(learned),
+                escape_rate=saddles.escape_rate(learned),
+                reason="not separable at this scale: the next direction grows too fast for the loss to rest here"
+                if visible is not None
+                else "not separable at any scale: the next direction grows as fast as the one before",
+            )
+        )
+    return tuple(found)
+
+
+def _notes(modes: Modes, saddles: Saddles, answer: Answer, merged: tuple[PredictedStage, ...]) -> tuple[str, ...]:
+    notes = []
+    if modes.s.size > 1 and np.ptp(modes.s) <= 1e-6 * modes.s[0]:
+        notes.append(
+            "White data: every direction grows at one rate, so there is no plateau but the first, at any scale."
+        )
+    if len(answer.rest) < min(modes.s.size, saddles.units):
+        notes.append(
+            f"The initial weights lie, to rounding, on the invariant manifold of rank {len(answer.rest)}: no weight starts the other "
+            f"{min(modes.s.size, saddles.units) - len(answer.rest)} directions, and only rounding leads out of the saddle named as the end."
+        )
+    if saddles.units < modes.s.size:
+        notes.append(
+            f"{saddles.units} units cannot carry {modes.s.size} directions: the run rests at the best function of rank {saddles.units}."
+        )
+    if answer.cut:
+        notes.append("The reduced motion was cut at its largest number of steps: later stages are not listed.")
+    return tuple(notes)
+
+
+def _kind(learned: tuple[int, ...]) -> str:
+    return "rank" if learned else "origin"
