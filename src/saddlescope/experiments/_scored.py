@@ -60,7 +60,7 @@ class Compared(NamedTuple):
         """Whether the expected error, with the run's own, covers the difference."""
         if self.predicted is None or self.measured is None or self.expected_error is None:
             return None
-        return abs(self.predicted - self.measured) <= self.expected_error + (self.measured_error or 0.0)
+        return bool(abs(self.predicted - self.measured) <= self.expected_error + (self.measured_error or 0.0))
 
     @property
     def baseline_error(self) -> float | None:
@@ -224,8 +224,8 @@ def interval(values: Sequence[float], statistic, seed: int = 0, draws: int = 100
     """A 95% interval of a statistic by drawing the values again with replacement."""
     if len(values) < 2:
         return None
-    rng, values = np.random.default_rng(seed), np.asarray(values, float)
-    found = [float(statistic(values[rng.integers(len(values), size=len(values))])) for _ in range(draws)]
+    rng, known = np.random.default_rng(seed), np.asarray(values, float)
+    found = [float(statistic(known[rng.integers(len(known), size=len(known))])) for _ in range(draws)]
     low, high = np.percentile(found, [2.5, 97.5])
     return float(low), float(high)
 
