@@ -28,8 +28,8 @@ import numpy as np
 from .. import plots, runs
 from ..specs import read_spec, resolved
 from ..tasks import TASKS
-from ..theory import outside, predict
 from ..theory import Problem as Asked
+from ..theory import outside, predict
 from . import _rows
 from ._base import Claim, Outcome, Progress
 from ._baselines import baselines

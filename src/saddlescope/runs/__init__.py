@@ -2,9 +2,22 @@
 
 from .cache import keep_compiled_programs
 from .files import load, save
+from .intervention import Intervention, cause, with_cause
 from .prepare import Problem, prepare
 from .provenance import spec_of
 from .record import summarize
 from .run import run
 
-__all__ = ["Problem", "keep_compiled_programs", "load", "prepare", "run", "save", "spec_of", "summarize"]
+__all__ = [
+    "Intervention",
+    "Problem",
+    "cause",
+    "keep_compiled_programs",
+    "load",
+    "prepare",
+    "run",
+    "save",
+    "spec_of",
+    "summarize",
+    "with_cause",
+]
