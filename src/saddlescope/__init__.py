@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from .results import RESULTS, ComputationError
-    from .runs import cause, load, run, save, summarize
+    from .runs import cause, load, predict, run, save, summarize
     from .specs import Spec, SpecError, read_spec
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "__version__",
     "cause",
     "load",
+    "predict",
     "read_spec",
     "run",
     "save",
@@ -36,6 +37,7 @@ _NAMES = {
     "read_spec": "specs",
     "cause": "runs",
     "load": "runs",
+    "predict": "runs",
     "run": "runs",
     "save": "runs",
     "summarize": "runs",

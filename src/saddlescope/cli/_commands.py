@@ -1,5 +1,6 @@
 """What each command does: check what was asked, call the room that does it, say where things are."""
 
+import datetime
 import errno
 import json
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..specs import TEMPLATES, read_spec, resolved
-from ..specs.commands import Init, Reproduce, Run, Show
+from ..specs.commands import Init, Predict, Reproduce, Run, Show
 from ..specs.options import unknown
 from ._exit import Exit
 
@@ -78,6 +79,27 @@ def run(command: Run) -> Exit:
         return Exit.WELL
     print(f"saddlescope: {FAILURES[ended]}; what was computed before is in {out}.", file=sys.stderr)
     return Exit.FAILED
+
+
+def predict(command: Predict) -> Exit:
+    from ..tasks import TASKS
+
+    spec = read_spec(command.spec)
+    spec.read_task(TASKS)
+
+    from .. import runs
+
+    runs.keep_compiled_programs()
+    began = datetime.datetime.now(datetime.UTC)
+    problem = runs.prepare(spec)
+    summary = runs.prediction_summary(problem, runs.predict(problem), began)
+    if command.json:
+        _print_json(summary)
+        return Exit.WELL
+    from ._prediction import prediction_text
+
+    print(prediction_text(summary))
+    return Exit.WELL
 
 
 def show(command: Show) -> Exit:

@@ -53,7 +53,7 @@ def _dispatch(argv: Sequence[str] | None) -> Exit:
         return Exit.WELL
     import tyro
 
-    from ..specs.commands import Command, Init, Reproduce, Run, Show
+    from ..specs.commands import Command, Init, Predict, Reproduce, Run, Show
     from . import _commands
 
     command = tyro.cli(
@@ -63,7 +63,13 @@ def _dispatch(argv: Sequence[str] | None) -> Exit:
         args=argv,
         config=(tyro.conf.FlagCreatePairsOff,),
     )
-    doors = {Init: _commands.init, Run: _commands.run, Show: _commands.show, Reproduce: _commands.reproduce}
+    doors = {
+        Init: _commands.init,
+        Run: _commands.run,
+        Predict: _commands.predict,
+        Show: _commands.show,
+        Reproduce: _commands.reproduce,
+    }
     return doors[type(command)](command)
 
 

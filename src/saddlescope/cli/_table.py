@@ -9,27 +9,27 @@ def stages_table(summary: Mapping[str, Any]) -> str:
     head = ["stage", "height", "t_start", "t_end", "+-", "width", "kind", "index", "escape"]
     rows = [
         [
-            str(number),
-            _number(stage.get("height")),
-            _number(stage.get("t_start")),
-            "censored" if stage.get("censored") else _number(stage.get("t_end")),
-            _number(stage.get("t_end_error"), digits=2),
-            _width(stage.get("effective_width")),
-            _word(stage.get("kind")),
-            _number(stage.get("index")),
-            _word((stage.get("escape") or {}).get("law")),
+            str(place),
+            number(stage.get("height")),
+            number(stage.get("t_start")),
+            "censored" if stage.get("censored") else number(stage.get("t_end")),
+            number(stage.get("t_end_error"), digits=2),
+            width_text(stage.get("effective_width")),
+            word(stage.get("kind")),
+            number(stage.get("index")),
+            word((stage.get("escape") or {}).get("law")),
         ]
-        for number, stage in enumerate(summary["stages"], start=1)
+        for place, stage in enumerate(summary["stages"], start=1)
     ]
     end = summary.get("end") or {}
-    last = [_number(end.get("height")), "", "", "", _width(end.get("effective_width")), _word(end.get("kind"))]
-    rows.append(["end", *last, _number(end.get("index")), ""])
+    last = [number(end.get("height")), "", "", "", width_text(end.get("effective_width")), word(end.get("kind"))]
+    rows.append(["end", *last, number(end.get("index")), ""])
     count = len(summary["stages"])
     cause = f"; cause: {summary['cause']}" if count and summary.get("cause") else ""
-    ended = f"ended: {_word(summary.get('ended'))}, loss {_number(summary.get('final_loss'))}"
+    ended = f"ended: {word(summary.get('ended'))}, loss {number(summary.get('final_loss'))}"
     named = [*((str(n), s) for n, s in enumerate(summary["stages"], start=1)), ("end", end)]
     words = [f"{name}: {_sentence(stage)}" for name, stage in named if "certificate" in stage]
-    lines = [_aligned([head, *rows]), *words, f"{count} stage{'' if count == 1 else 's'}{cause}; {ended}"]
+    lines = [aligned([head, *rows]), *words, f"{count} stage{'' if count == 1 else 's'}{cause}; {ended}"]
     return "\n".join(lines)
 
 
@@ -43,38 +43,38 @@ def claims_table(claims: Sequence[Mapping[str, Any]]) -> str:
     head = ["outcome", "expected", "experiment", "panel", "claim", "value", "bounds", "sentence"]
     rows = [
         [
-            _word(claim.get("outcome")),
-            _word(claim.get("expected")),
-            _word(claim.get("experiment")),
-            _word(claim.get("panel")),
-            _word(claim.get("name")),
-            _number(claim.get("value")),
+            word(claim.get("outcome")),
+            word(claim.get("expected")),
+            word(claim.get("experiment")),
+            word(claim.get("panel")),
+            word(claim.get("name")),
+            number(claim.get("value")),
             _interval(claim.get("bounds")),
-            _word(claim.get("sentence")),
+            word(claim.get("sentence")),
         ]
         for claim in claims
     ]
-    return _aligned([head, *rows])
+    return aligned([head, *rows])
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
+def aligned(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
 
 
-def _number(value: Any, digits: int = 6) -> str:
+def number(value: Any, digits: int = 6) -> str:
     return "-" if value is None else f"{value:.{digits}g}" if isinstance(value, int | float) else str(value)
 
 
 def _interval(value: Any) -> str:
-    return "-" if value is None else f"[{', '.join(_number(bound) for bound in value)}]"
+    return "-" if value is None else f"[{', '.join(number(bound) for bound in value)}]"
 
 
-def _width(value: Any) -> str:
-    return ",".join(_number(layer) for layer in value) if isinstance(value, list | tuple) else _number(value)
+def width_text(value: Any) -> str:
+    return ",".join(number(layer) for layer in value) if isinstance(value, list | tuple) else number(value)
 
 
-def _word(value: Any) -> str:
+def word(value: Any) -> str:
     return "-" if value is None or value == "" else str(value)

@@ -3,6 +3,7 @@
 from .cache import keep_compiled_programs
 from .files import load, save
 from .intervention import Intervention, cause, with_cause
+from .predict import predict, prediction_summary
 from .prepare import Problem, prepare
 from .provenance import spec_of
 from .record import summarize
@@ -14,6 +15,8 @@ __all__ = [
     "cause",
     "keep_compiled_programs",
     "load",
+    "predict",
+    "prediction_summary",
     "prepare",
     "run",
     "save",

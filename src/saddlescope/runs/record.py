@@ -14,7 +14,9 @@ from ..networks import AbstractNetwork
 from ..series import PlateauConstants
 from ..specs import as_tables
 from ..stages import End, Stage, as_json
+from ..theory import stage_as_json
 from .checkpoint import RESUMABLE, checkpoint_variables
+from .expected import Expected, beside
 from .prepare import Problem
 from .provenance import provenance
 
@@ -34,6 +36,7 @@ def make_record(
     cost: dict[str, float],
     constants: PlateauConstants,
     began: datetime.datetime,
+    expected: Expected,
 ) -> xr.Dataset:
     """Everything that is known of a run, as one dataset that a netCDF file can hold."""
     found = [effective_width(network, problem.objective) for network in networks]
@@ -93,12 +96,20 @@ def make_record(
     if ended in RESUMABLE:
         variables |= checkpoint_variables(trajectory.checkpoint)
     about = provenance(problem, trajectory.rtol, began) | {"plateau_constants": _constants(constants), "tau": TAU}
+    foreseen = expected.prediction
+    predicted, unseen = beside(
+        stages,
+        end.height,
+        None if foreseen is None else foreseen.end.height,
+        expected,
+        float(trajectory.t[-1]),
+    )
     summary = {
         "schema": SCHEMA,
         "ended": ended,
         "final_loss": float(trajectory.loss[-1]),
         "cost": cost,
-        "stages": [_stage(s) for s in stages],
+        "stages": [_stage(s, p) for s, p in zip(stages, predicted, strict=True)],
         "end": {
             "height": end.height,
             "effective_width": end.effective_width,
@@ -108,8 +119,9 @@ def make_record(
             "certificate": as_json(end.card),
             **_inner_rank(end),
         },
-        "predicted_only": [],
-        "cause": _cause(networks[0], stages),
+        "predicted_only": unseen,
+        "prediction": _prediction(expected),
+        "cause": _cause(networks[0], stages, expected),
         "cause_basis": "facts",
         "provenance": about,
     }
@@ -129,7 +141,7 @@ def summarize(record: xr.Dataset) -> dict[str, Any]:
     return json.loads(record.attrs["summary"])
 
 
-def _stage(stage: Stage) -> dict[str, Any]:
+def _stage(stage: Stage, predicted: dict[str, Any]) -> dict[str, Any]:
     return {
         "height": stage.height,
         "height_source": stage.height_source,
@@ -144,7 +156,7 @@ def _stage(stage: Stage) -> dict[str, Any]:
         "nullity": stage.nullity,
         "escape": stage.escape,
         "speed": stage.speed,
-        "predicted": {"height": None, "t_end": None, "t_end_error": None, "status": None},
+        "predicted": predicted,
         "certificate": as_json(stage.card),
         **_inner_rank(stage),
     }
@@ -155,13 +167,30 @@ def _inner_rank(of: Stage | End) -> dict[str, Any]:
     return {} if of.inner_rank is None else {"inner_rank": of.inner_rank}
 
 
-def _cause(network: AbstractNetwork, stages: tuple[Stage, ...]) -> str:
-    """What separates the timescales, by the order of the units: 1, directions of the data; 2 or more, units by their initial weights.
+def _prediction(expected: Expected) -> dict[str, Any]:
+    """What theory said besides its stages."""
+    said = expected.prediction
+    return {
+        "predictor": None if said is None else said.predictor,
+        "end": None if said is None else {"height": said.end.height, "effective_width": said.end.effective_width},
+        "merged": [] if said is None else [stage_as_json(stage) for stage in said.merged],
+        "outside": [] if said is None else list(said.outside),
+        "notes": [] if said is None else list(said.notes),
+        "failed": expected.failed,
+    }
 
-    "none" where the run passed no saddle after the one it started from.
+
+def _cause(network: AbstractNetwork, stages: tuple[Stage, ...], expected: Expected) -> str:
+    """What separates the timescales: the theory's word, which knows the spectrum of the data, where it has one.
+
+    Otherwise by the order of the units: 1, directions of the data; 2 or more, units by their initial weights. "none" where the run passed no saddle after the
+    one it started from.
     """
     if sum(1 for s in stages if s.kind != "origin") == 0:
         return "none"
+    said = expected.prediction.cause if expected.prediction is not None else "none"
+    if said != "none":
+        return said
     return "data" if network.lenses()[0].facts.order == 1 else "initialisation"
 
 

@@ -16,6 +16,7 @@ from ..series import PlateauConstants, crossing_time, slowest_point
 from ..specs import GradientDescentSpec, GradientFlowSpec, Spec, read_spec
 from ..stages import End, Run, Stage, find_stages
 from .checkpoint import read_checkpoint
+from .expected import Expected, expect
 from .prepare import Problem, prepare
 from .record import make_record
 
@@ -94,7 +95,9 @@ def run(
     ended, companion_cost = trajectory.ended, 0
     stages: tuple[Stage, ...] = ()
     end = End(float(trajectory.loss[-1]), None, "none", None, None)
+    expected = Expected(None, "interrupted")
     try:
+        expected = expect(problem)
         if progress is not None and ended != "interrupted":
             progress(None, "finding stages")
         stages, end = find_stages(seen, constants)
@@ -111,7 +114,7 @@ def run(
     cost["hessian_evaluations"] = products[0]
     cost["error_estimate_gradient_evaluations"] = companion_cost
     cost["seconds"] = (datetime.datetime.now(datetime.UTC) - began).total_seconds()
-    return make_record(problem, trajectory, networks, stages, end, ended, cost, constants, began)
+    return make_record(problem, trajectory, networks, stages, end, ended, cost, constants, began, expected)
 
 
 def with_errors(

@@ -52,6 +52,19 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Predict:
+    """Say what theory expects of a spec, without simulating: number, heights and ends of the plateaus."""
+
+    spec: Annotated[
+        Positional[Path],
+        arg(metavar="SPEC.toml", help="what would be run; see `saddlescope init`", help_behavior_hint=""),
+    ]
+    json: Annotated[
+        bool, arg(help="print the prediction as JSON on stdout, and nothing else", help_behavior_hint="")
+    ] = False
+
+
+@dataclass(frozen=True)
 class Show:
     """Print the table and draw the picture of a finished run again, without computing."""
 
@@ -81,6 +94,7 @@ class Reproduce:
 Command = (
     Annotated[Init, subcommand("init")]
     | Annotated[Run, subcommand("run")]
+    | Annotated[Predict, subcommand("predict")]
     | Annotated[Show, subcommand("show")]
     | Annotated[Reproduce, subcommand("reproduce")]
 )

@@ -9,7 +9,9 @@ from ._base import (
     Problem,
     outside,
 )
+from .as_json import as_json, in_short, stage_as_json
 from .predict import PREDICTORS, predict
+from .what_if import WhatIf
 
 __all__ = [
     "PREDICTORS",
@@ -19,6 +21,10 @@ __all__ = [
     "PredictedStage",
     "Prediction",
     "Problem",
+    "WhatIf",
+    "as_json",
+    "in_short",
     "outside",
     "predict",
+    "stage_as_json",
 ]

@@ -108,6 +108,7 @@ class Prediction:
     - `merged`: saddles whose plateaus are not separable at this scale, with the scale at which they would be.
     - `outside`: the assumptions that fail, in words; empty where none does.
     - `notes`: what else a reader should know, a sentence each.
+    - `what_if`: how it changes with a factor 10 in scale, width and learning rate, where that was asked for.
     """
 
     stages: tuple[PredictedStage, ...]
@@ -118,6 +119,7 @@ class Prediction:
     outside: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     extras: dict[str, Any] = field(default_factory=dict)
+    what_if: tuple[Any, ...] = ()
 
 
 class AbstractPredictor(abc.ABC):

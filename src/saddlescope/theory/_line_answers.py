@@ -23,7 +23,7 @@ SMALL = 0.05
 NEXT_ORDER = 0.5
 START = 0.5
 LEFT_OUT = 1.0
-STEP = 0.5
+STEP = 0.3
 #: Relative error of the estimate: 95% of the ends of random problems that do not commute.
 ESTIMATE = 0.1
 #: Relative error that integration adds at RTOL.
@@ -63,26 +63,37 @@ def resting(modes: Modes, rank: int) -> tuple[int, ...]:
     return tuple(sorted(int(k) for k in np.argsort(-modes.tau, kind="stable")[:rank]))
 
 
+def started(modes: Modes) -> int:
+    """How many modes the initial weights start: as many as there are units, fewer where the weights are of low rank."""
+    return int(np.sum(modes.perpendicular > 0))
+
+
 def by_formula(lines: Lines, modes: Modes, saddles: Saddles) -> Answer | None:
     """The closed form, or None where it does not apply: modes that do not commute, weights that are not small, or too few units for the modes that are worth most."""
-    rank = int(np.sum(np.isfinite(np.log(np.maximum(modes.perpendicular, 1e-300))) & (modes.perpendicular > 0)))
+    rank = started(modes)
     rest = resting(modes, rank)
     start = at_start(lines, modes)
     if not modes.commute or start > SMALL or rest != tuple(range(rank)):
         return None
     floor = saddles.height(rest)
     logistic = Logistic.of(modes, floor)
-    logistic = logistic._replace(**{name: getattr(logistic, name)[:rank] for name in ("s", "lam", "wait")})
-    seen = _seen(logistic, saddles, floor)
+    growing_alone = logistic.of_first(rank)
+    seen = _seen(growing_alone, saddles, floor)
+    along = np.sqrt(np.maximum(np.sum(modes.plus**2, axis=1) - modes.perpendicular**2, 0.0))
     errors = []
     for one in seen:
         k = len(one.learned)
         error = None
-        if one.t_end is not None:
-            share = logistic.share(np.array(one.t_end))
+        if one.t_end is not None and k < rank:
+            share = growing_alone.share(np.array(one.t_end))
             before = float(np.max(1.0 - share[:k], initial=0.0))
-            alone = abs(one.t_end - float(logistic.half_drops()[k]))
-            error = NEXT_ORDER * (alone + before / modes.s[k]) + START * start / modes.s[k] + INTEGRATION * one.t_end
+            alone = abs(one.t_end - float(growing_alone.half_drops()[k]))
+            # what of the later modes lies along those before: as large as what is perpendicular, and used up differently
+            beside = float(
+                np.sum(Logistic.of(modes._replace(perpendicular=along), floor).share(np.array(one.t_end))[k + 1 :])
+            )
+            error = NEXT_ORDER * alone + (NEXT_ORDER * before + beside + START * start) / modes.s[k]
+            error = float(error + INTEGRATION * one.t_end)
         errors.append(error)
     return Answer(
         seen,
@@ -112,22 +123,23 @@ def by_flow(lines: Lines, modes: Modes, saddles: Saddles, learning_rate: float |
 
 
 def by_estimate(lines: Lines, modes: Modes, saddles: Saddles) -> Answer:
-    r"""Modes as if they grew alone with $\lambda = s^2/\tau^2$."""
-    rank = int(np.sum(modes.perpendicular > 0))
-    rest = resting(modes, rank)
-    logistic = Logistic.of(modes, saddles.height(tuple(range(rank))))
-    logistic = logistic._replace(**{name: getattr(logistic, name)[:rank] for name in ("s", "lam", "wait")})
-    seen = _seen(logistic, saddles, saddles.height(rest))
+    r"""Modes as if they grew alone with $\lambda = s^2/\tau^2$; where units are too few for the modes that are worth most, the last saddle has no end."""
+    rank = started(modes)
+    first, rest = tuple(range(rank)), resting(modes, rank)
+    seen = _seen(Logistic.of(modes, saddles.height(first)).of_first(rank), saddles, saddles.height(first))
     errors = [None if one.t_end is None else ESTIMATE * one.t_end for one in seen]
     reason = "no reduction is smaller than this network: modes are taken to grow alone"
+    if rest != first:
+        seen.append(Seen(first, saddles.height(first), None, None, None, saddles.height(rest)))
+        errors.append(None)
+        reason += ", and no formula says when those that are worth more replace the first"
     return Answer(seen, errors, rest, "heuristic", "closed form", Cost(0, 1, lines.whole_size), reason)
 
 
 def visible_decades(modes: Modes, saddles: Saddles, learned: tuple[int, ...], most: float = 300.0) -> float | None:
     """By how many decades the initial weights must shrink for the plateau of this saddle to be seen, to a tenth; None beyond `most`."""
-    rank = int(np.sum(modes.perpendicular > 0))
-    logistic = Logistic.of(modes, saddles.height(tuple(range(rank))))
-    logistic = logistic._replace(**{name: getattr(logistic, name)[:rank] for name in ("s", "lam", "wait")})
+    rank = started(modes)
+    logistic = Logistic.of(modes, saddles.height(tuple(range(rank)))).of_first(rank)
 
     def visible(decades: float) -> bool:
         shrunk = logistic.later(decades)
@@ -172,7 +184,7 @@ def _followed(reduced: Reduced, lines: Lines, modes: Modes, saddles: Saddles, ra
         rate = saddles.escape_rate(one.learned)
         error = None
         if one.t_end is not None:
-            error = start / rate + INTEGRATION * one.t_end + STEP * h * (h * modes.s[0])
+            error = float(start / rate + INTEGRATION * one.t_end + STEP * h**2 * rate)
         errors.append(error)
     kept = "every direction" if exact else "the directions that grow"
     reason = f"reduced dynamics of {kept}, {reduced.state.shape[1]} combinations of units" + (

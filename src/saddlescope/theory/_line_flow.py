@@ -150,7 +150,10 @@ def _span(rows: np.ndarray) -> np.ndarray:
 
 
 def curve_of(problem: Reduced, *, rest: float, most_steps: int) -> Curve:
-    """Follows a reduced problem until its loss is within REST of the whole drop of `rest`, the loss at which it will stay."""
+    """Follows a reduced problem until its loss is within REST of the whole drop of `rest`, the loss at which it will stay.
+
+    What remains then is too little for a plateau; one more sample says where it ends.
+    """
     first = float(problem.loss(problem.state))
     near = rest + REST * max(first - rest, 0.0)
 
@@ -159,7 +162,11 @@ def curve_of(problem: Reduced, *, rest: float, most_steps: int) -> Curve:
 
     path = follow(problem.velocity, problem.state, done=done, rtol=RTOL, most_steps=most_steps)
     t, states = _inside(path)
-    return Curve(problem, path, t, problem.loss(states), problem.speed(states), states)
+    loss, speed = problem.loss(states), problem.speed(states)
+    if not path.cut and loss[-1] > rest:
+        t = np.append(t, t[-1] + (loss[-1] - rest) / speed[-1] ** 2)
+        loss, speed, states = np.append(loss, rest), np.append(speed, speed[-1]), np.append(states, states[-1:], axis=0)
+    return Curve(problem, path, t, loss, speed, states)
 
 
 def _inside(path: Path) -> tuple[np.ndarray, np.ndarray]:

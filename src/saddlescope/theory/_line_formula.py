@@ -42,6 +42,10 @@ class Logistic(NamedTuple):
         # a mode that starts at half its strength or more is not waited for; `small` tells
         return cls(modes.s, lam, np.log(np.maximum(ratio - 1.0, 1.0)), floor)
 
+    def of_first(self, count: int) -> "Logistic":
+        """The first modes alone; what the others lack belongs to the floor."""
+        return Logistic(self.s[:count], self.lam[:count], self.wait[:count], self.floor)
+
     def later(self, decades: float) -> "Logistic":
         """From weights smaller by so many decades."""
         return self._replace(wait=self.wait + 2.0 * np.log(10.0) * decades)

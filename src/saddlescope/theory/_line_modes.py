@@ -15,6 +15,8 @@ from ._line_moments import Lines
 
 #: Eigenvalues, and singular values, closer than this part of the largest are one.
 CLOSE = 1e-9
+#: An overlap that is perpendicular by less than this part of its length is so by rounding.
+DEPENDENT = 1e-12
 #: A mode weaker than this part of the strongest is rounding.
 NOTHING = 1e-11
 
@@ -28,7 +30,8 @@ class Modes(NamedTuple):
     - `l` [reached, modes]: the $l_k$ in the reached eigenvectors, whose eigenvalues are `sigma` [reached].
     - `into` [weights, reached], `out` [readouts, modes]: these eigenvectors, and the $r_k$.
     - `plus` [modes, units], `minus`: the overlaps $c_k$, which grow, and those that decay.
-    - `perpendicular` [modes]: $|c_k|$ without what lies along $c_1 \dots c_{k-1}$; 0 beyond the number of units.
+    - `perpendicular` [modes]: $|c_k|$ without what lies along $c_1 \dots c_{k-1}$; 0 beyond the number of units, and where weights of low
+        rank start nothing new.
     """
 
     s: Float[np.ndarray, " modes"]
@@ -71,9 +74,10 @@ def modes_of(lines: Lines) -> Modes:
     tau = s / np.sqrt(lam) if commute else np.linalg.svd(b / np.sqrt(sigma)[:, None], compute_uv=False)[: s.size]
     left, right = l.T @ (into.T @ lines.u), r @ lines.v
     plus, minus = (left + right) / np.sqrt(2), (left - right) / np.sqrt(2)
-    triangle = np.linalg.qr(plus.T, mode="r")
+    _, triangle = np.linalg.qr(plus.T)
     perpendicular = np.zeros(s.size)
     perpendicular[: triangle.shape[0]] = np.abs(np.diag(triangle))
+    perpendicular[perpendicular <= DEPENDENT * np.linalg.norm(plus, axis=1)] = 0.0
     return Modes(s, lam, tau, commute, l, sigma, into, r.T, plus, minus, perpendicular)
 
 

@@ -17,6 +17,7 @@ from ._base import Problem
 
 #: Second moments that differ by less than this part of the largest are the same: of rounding, 1e4 times.
 SAME = 1e-10
+RANK = "so the best function of a rank is not where the flow rests, and no formula gives the heights"
 #: At most so many numbers are made of psi at once.
 MOST = 2e8
 
@@ -89,12 +90,13 @@ def _shared_moment(psi: np.ndarray) -> tuple[np.ndarray | None, str]:
     if largest == 0:
         return None, "needs inputs that are not all zero"
     if max(float(np.abs(block - sigma).max()) for block in blocks) > SAME * largest:
-        return None, "needs one second moment at every position: those of the features (patches) differ"
+        return None, "needs one second moment at every position: those of the features (patches) differ, " + RANK
     for f in range(features):
         for g in range(f):
             if np.abs(np.einsum("kp,kq->pq", psi[:, f], psi[:, g])).max() > SAME * largest:
-                return None, (
-                    "needs features (patches) that are not correlated with each other: here the function does not determine the rank of the weights, "
-                    "as where patches overlap, and no formula gives the heights"
+                return (
+                    None,
+                    "needs features (patches) that are not correlated with each other, as they are where they overlap, "
+                    + RANK,
                 )
     return sigma, ""

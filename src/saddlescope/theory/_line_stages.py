@@ -70,7 +70,7 @@ class Seen(NamedTuple):
 
     learned: tuple[int, ...]
     height: float
-    persistence: float
+    persistence: float | None
     t_end: float | None
     width_of_drop: float | None
     level: float

@@ -5,18 +5,24 @@ been learned (Saxe, McClelland & Ganguli 2014; Zhang, Saxe & Latham 2026, Theore
 apart the times have a closed form; otherwise they come from the reduced dynamics, whose size does not depend on the width.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from ._base import AbstractPredictor, PredictedEnd, PredictedStage, Prediction, Problem
 from ._line_answers import GOOD, Answer, by_estimate, by_flow, by_formula, visible_decades
 from ._line_modes import Modes, modes_of
 from ._line_moments import Lines, lines_of
-from ._line_stages import Saddles
+from ._line_stages import Saddles, Seen
 
 #: Drops below this part of the whole are no plateaus at any scale (`series.PlateauConstants.loss_difference`).
 LEAST_DROP = 1e-3
 #: Heights are exact up to rounding of the moments, relative to the loss of f = 0.
 ROUNDING = 1e-12
+#: Times 1 / rate: how long 64-bit rounding takes to grow to 1, ln(1 / 1.1e-16).
+ROUNDING_WAIT = 36.7
+#: Rates that differ by less than this part are called equal in words.
+EQUAL = 1e-6
 
 
 class Directions(AbstractPredictor):
@@ -52,34 +58,52 @@ class Directions(AbstractPredictor):
 def _prediction(lines: Lines, modes: Modes, saddles: Saddles, answer: Answer) -> Prediction:
     stages, start = [], 0.0
     for one, error in zip(answer.seen, answer.errors, strict=True):
-        stages.append(
-            _stage(
-                lines, saddles, answer, one.learned, start, one.t_end, error, one.width_of_drop, one.persistence, modes
-            )
-        )
+        stages.append(_stage(lines, saddles, answer, one, start, error))
         start = one.t_end if one.t_end is not None else start
     merged = _merged(lines, modes, saddles, answer)
+    most = min(modes.s.size, saddles.units)
+    stuck = len(answer.rest) < most
     rest = PredictedEnd(
         saddles.height(answer.rest), saddles.width(answer.rest), _kind(answer.rest), ROUNDING * lines.height
     )
-    later = len([s for s in answer.seen if s.learned])
+    if stuck:
+        stages.append(_never_left(lines, saddles, answer, start))
+        rest = PredictedEnd(None, None, "none")
+    later = [s for s in stages if s.kind != "origin"]
+    notes = _notes(modes, saddles, answer)
     return Prediction(
         tuple(stages),
         rest,
         "data" if later else "none",
         Directions.name,
         merged,
-        notes=_notes(modes, saddles, answer, merged),
+        notes=notes,
         extras={"rates": modes.s.tolist(), "commute": modes.commute},
     )
 
 
-def _stage(lines, saddles, answer, learned, start, end, error, width, persistence, modes) -> PredictedStage:
-    new = _learned_after(answer, learned)
+def _never_left(lines: Lines, saddles: Saddles, answer: Answer, start: float) -> PredictedStage:
+    """The saddle on whose invariant manifold the run starts."""
+    rate = saddles.escape_rate(answer.rest)
+    reason = (
+        f"the initial weights lie, to rounding, on the invariant manifold of rank {len(answer.rest)}: no weight starts another direction, and only "
+        f"rounding leads out of this saddle, not before about {ROUNDING_WAIT / rate:.4g} later"
+    )
+    seen = Seen(answer.rest, saddles.height(answer.rest), None, None, None, saddles.height(answer.rest))
+    return _stage(lines, saddles, answer._replace(status="outside assumptions", reason=reason), seen, start, None)
+
+
+def _stage(
+    lines: Lines, saddles: Saddles, answer: Answer, one: Seen, start: float | None, error: float | None
+) -> PredictedStage:
+    """A stage at the saddle `one`; not separable where it has no start."""
+    learned = one.learned
+    order = [*(s.learned for s in answer.seen), answer.rest]
+    following = order[order.index(learned) + 1] if learned in order[:-1] else ()
     return PredictedStage(
-        height=saddles.height(learned),
+        height=one.height,
         t_start=start,
-        t_end=end,
+        t_end=one.t_end,
         status=answer.status,
         kind=_kind(learned),
         effective_width=saddles.width(learned),
@@ -87,20 +111,13 @@ def _stage(lines, saddles, answer, learned, start, end, error, width, persistenc
         t_end_error=error,
         source=answer.source,
         cost=answer.cost,
-        recruits=new,
+        recruits=tuple(k for k in following if k not in learned),
         index=saddles.index(learned),
         escape_rate=saddles.escape_rate(learned),
-        width_of_drop=width,
-        persistence=persistence,
+        width_of_drop=one.width_of_drop,
+        persistence=one.persistence,
         reason=answer.reason,
     )
-
-
-def _learned_after(answer: Answer, learned: tuple[int, ...]) -> tuple[int, ...]:
-    """The modes that end the stage of `learned`."""
-    order = [one.learned for one in answer.seen] + [answer.rest]
-    following = order[order.index(learned) + 1]
-    return tuple(k for k in following if k not in learned)
 
 
 def _merged(lines: Lines, modes: Modes, saddles: Saddles, answer: Answer) -> tuple[PredictedStage, ...]:
@@ -119,44 +136,28 @@ def _merged(lines: Lines, modes: Modes, saddles: Saddles, answer: Answer) -> tup
             continue
         decades = visible_decades(modes, saddles, learned)
         visible = None if decades is None else scale * 10.0**-decades
-        found.append(
-            PredictedStage(
-                height=height,
-                t_start=None,
-                t_end=None,
-                status=answer.status,
-                kind=_kind(learned),
-                effective_width=saddles.width(learned),
-                height_error=ROUNDING * lines.height,
-                source=answer.source,
-                cost=answer.cost,
-                recruits=(k,),
-                separable=False,
-                visible_scale=visible,
-                index=saddles.index(learned),
-                escape_rate=saddles.escape_rate(learned),
-                reason="not separable at this scale: the next direction grows too fast for the loss to rest here"
-                if visible is not None
-                else "not separable at any scale: the next direction grows as fast as the one before",
-            )
+        reason = (
+            "not separable at this scale: the next direction grows too fast for the loss to rest here"
+            if visible is not None
+            else "not separable at any scale: the next direction grows as fast as the one before"
         )
+        stage = _stage(
+            lines, saddles, answer._replace(reason=reason), Seen(learned, height, None, None, None, height), None, None
+        )
+        found.append(replace(stage, recruits=(k,), separable=False, visible_scale=visible))
     return tuple(found)
 
 
-def _notes(modes: Modes, saddles: Saddles, answer: Answer, merged: tuple[PredictedStage, ...]) -> tuple[str, ...]:
+def _notes(modes: Modes, saddles: Saddles, answer: Answer) -> tuple[str, ...]:
     notes = []
-    if modes.s.size > 1 and np.ptp(modes.s) <= 1e-6 * modes.s[0]:
+    if modes.s.size > 1 and np.ptp(modes.s) <= EQUAL * modes.s[0]:
         notes.append(
             "White data: every direction grows at one rate, so there is no plateau but the first, at any scale."
         )
-    if len(answer.rest) < min(modes.s.size, saddles.units):
-        notes.append(
-            f"The initial weights lie, to rounding, on the invariant manifold of rank {len(answer.rest)}: no weight starts the other "
-            f"{min(modes.s.size, saddles.units) - len(answer.rest)} directions, and only rounding leads out of the saddle named as the end."
-        )
     if saddles.units < modes.s.size:
+        units = f"{saddles.units} unit{'s' * (saddles.units > 1)}"
         notes.append(
-            f"{saddles.units} units cannot carry {modes.s.size} directions: the run rests at the best function of rank {saddles.units}."
+            f"{units} cannot carry {modes.s.size} directions: the run rests at the best function of rank {saddles.units}."
         )
     if answer.cut:
         notes.append("The reduced motion was cut at its largest number of steps: later stages are not listed.")
