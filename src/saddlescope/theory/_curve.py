@@ -56,6 +56,51 @@ def times_within(ends: np.ndarray) -> np.ndarray:
     return np.append((ends[:-1, None] + part * np.diff(ends)[:, None]).ravel(), ends[-1])
 
 
+def stepped(velocity: Callable[[np.ndarray], np.ndarray], learning_rate: float) -> Callable[[np.ndarray], np.ndarray]:
+    r"""The field whose flow gradient descent of this learning rate $\eta$ follows: $F - \frac\eta2 F'F$, up to $O(\eta^2)$.
+
+    The derivative along F is taken at a complex step, which is exact to rounding for a polynomial field. Source: Hairer, Lubich & Wanner (2006), IX.7.
+    """
+    if learning_rate == 0.0:
+        return velocity
+
+    def changed(y: np.ndarray) -> np.ndarray:
+        first = velocity(y)
+        largest = float(np.max(np.abs(first), initial=0.0))
+        if largest == 0.0:
+            return first
+        step = 1e-30 / largest
+        return first - 0.5 * learning_rate * np.imag(velocity(y + 1j * step * first)) / step
+
+    return changed
+
+
+class Seen(NamedTuple):
+    """A minimum of the speed: its position in the curve, persistence in decades, and whether a run would list it."""
+
+    position: int
+    persistence: float
+    listed: bool
+
+
+def seen(curve: Curve, speed: float, last: float) -> list[Seen]:
+    """The plateaus of a curve: minima of equal loss are one; t = 0 is first where the true `speed` there is small enough. `last`: the loss of its end."""
+    drop = float(curve.loss[0]) - last
+    found: list[Seen] = []
+    top = float(np.max(curve.speed, initial=0.0))
+    for i, persistence in plateaus(curve._replace(speed=np.append(min(speed, curve.speed[0]), curve.speed[1:]))):
+        loss = float(curve.loss[i])
+        if abs(loss - last) < LOSS_DIFFERENCE * drop:
+            continue
+        if found and abs(loss - curve.loss[found[-1].position]) < LOSS_DIFFERENCE * drop:
+            before = found[-1]
+            if before.position > 0 and persistence > before.persistence:
+                found[-1] = Seen(i, persistence, persistence >= PERSISTENCE)
+            continue
+        found.append(Seen(i, persistence, persistence >= PERSISTENCE or (i == 0 and speed <= START_RATIO * top)))
+    return found
+
+
 def plateaus(curve: Curve) -> list[tuple[int, float]]:
     """Position and persistence (decades) of every minimum of the speed that stands out at all, t = 0 first where it is one.
 

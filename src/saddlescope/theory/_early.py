@@ -19,6 +19,8 @@ class Settled(NamedTuple):
     - `growing` [units]: signed amplitude of the growing direction in them; its sign is that of the targets that the unit fits.
     - `rate` [units]: $|b_A|$.
     - `time` [units]: of the last kink.
+    - `pending` [units]: whether a kink is still to come when the early phase is cut off.
+    - `z_then` [units, members], `readout_then` [units]: true values at that time (of pending units; of the others where a time was given).
     """
 
     active: np.ndarray
@@ -27,12 +29,15 @@ class Settled(NamedTuple):
     growing: np.ndarray
     rate: np.ndarray
     time: np.ndarray
+    pending: np.ndarray
+    z_then: np.ndarray
+    readout_then: np.ndarray
 
 
-def settle(z: np.ndarray, readout: np.ndarray, pull: np.ndarray) -> Settled:
+def settle(z: np.ndarray, readout: np.ndarray, pull: np.ndarray, until: float = np.inf) -> Settled:
     r"""The early phase of every unit on one line.
 
-    **Arguments:** `z` [units, members], `readout` [units] ($\zeta$) at t = 0, `pull` [members] ($b$).
+    **Arguments:** `z` [units, members], `readout` [units] ($\zeta$) at t = 0, `pull` [members] ($b$); `until`: when the early phase is cut off.
 
     **Holds** exactly for constant pulls: up to terms of the network's output over its target at the time of the last kink.
     """
@@ -43,7 +48,7 @@ def settle(z: np.ndarray, readout: np.ndarray, pull: np.ndarray) -> Settled:
     for _ in range(z.shape[1] + 1):
         rate, push = _rate_and_push(active, z, pull)
         kink, when = _next_kink(active, z, zeta, pull, rate, push)
-        moving &= np.isfinite(when)
+        moving &= np.isfinite(when) & (time + np.where(np.isfinite(when), when, 0.0) <= until)
         if not np.any(moving):
             break
         at = np.flatnonzero(moving)
@@ -52,6 +57,11 @@ def settle(z: np.ndarray, readout: np.ndarray, pull: np.ndarray) -> Settled:
         z[at, kink[at]], active[at, kink[at]] = 0.0, False
     rate, push = _rate_and_push(active, z, pull)
     safe = np.where(rate > 0, rate, 1.0)
+    _, when = _next_kink(active, z, zeta, pull, rate, push)
+    pending = np.isfinite(when)
+    z_then, readout_then = z, zeta
+    if np.isfinite(until):
+        z_then, readout_then = _move(active, z, zeta, pull, safe, push, np.where(rate > 0, until - time, 0.0))
     growing = np.where(rate > 0, (push / safe + zeta) / np.sqrt(2), 0.0)
     with np.errstate(under="ignore"):
         effective = growing * np.exp(-rate * time)
@@ -64,6 +74,9 @@ def settle(z: np.ndarray, readout: np.ndarray, pull: np.ndarray) -> Settled:
         effective,
         rate,
         time,
+        pending,
+        z_then,
+        readout_then,
     )
 
 

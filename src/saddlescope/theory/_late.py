@@ -5,12 +5,13 @@ unlearned), and a unit whose pull on a ray has changed sign leaves that ray. The
 the weights that it would have had.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
-from ._curve import Curve, times_within
+from ._curve import Curve, stepped, times_within
 from ._masked import Masked, Units
 from ._rays import Rays
 
@@ -23,65 +24,79 @@ RTOL, ATOL = 1e-10, 1e-11
 
 @dataclass(frozen=True)
 class Late:
-    """The reduced run: `curve`; `residual_at` a time [rays, readouts]; `kinks`: how many units left a ray on the way; `units` at its end."""
+    """The reduced run: `curve`; `residual_at` a time [rays, readouts]; `units_at` a time; `kinks`: how often a unit left a ray on the way."""
 
     curve: Curve
-    residual_at: "object"
+    residual_at: Callable[[float], np.ndarray]
+    units_at: Callable[[float], Units]
     kinks: int
-    units: Units
 
 
-def evolve(rays: Rays, units: Units, settled: np.ndarray, *, until_loss: float, t_max: float, max_evaluations: int) -> Late:
+def evolve(
+    rays: Rays, units: Units, early: np.ndarray, pending: Units, join: float, *, until_loss: float, t_max: float, steps: int, learning_rate: float = 0.0
+) -> Late:
     """Follows the reduced flow from t = 0.
 
     **Arguments:**
 
-    - `units`: effective weights at t = 0.
-    - `settled` [units, rays]: the time of a unit's last early kink; before it a negative z means nothing.
-    - `until_loss`, `t_max`, `max_evaluations`: where to stop.
+    - `units`: effective weights at t = 0; active nowhere where a unit is pending.
+    - `early` [units, rays]: the time of a unit's last early kink; before it a negative z means nothing.
+    - `pending`: units whose early phase is not over at `join`, with their weights then; they take part from then on.
+    - `until_loss`, `t_max`, `steps`: where to stop.
+    - `learning_rate`: of gradient descent, whose steps follow the flow of a slightly changed field (see `stepped`); 0 for gradient flow.
     """
     from scipy.integrate import DOP853
 
-    fastest = max((float(np.linalg.norm(rays.pull, 2)), 1e-300))
+    fastest = max(float(np.linalg.norm(rays.pull, 2)), 1e-300)
     size = float(np.sqrt(np.mean(units.v**2)))
     atol = ATOL * (size if size > 0 else 1.0)
     masked = Masked.of(rays, units)
     armed = np.zeros(units.active.shape, bool)
     starts, pieces = [0.0], []
-    t, y, evaluations, kinks, largest, finished = 0.0, masked.start, 0, 0, masked.state_size, False
-    ends: list[list[float]] = [[0.0]]
-    solver = DOP853(lambda _, y, m=masked: m.velocity(y), t, y, t_max, rtol=RTOL, atol=atol)
-    while True:
-        if masked.loss(y) <= until_loss:
-            finished = True
-        if finished or t >= t_max or evaluations + solver.nfev > max_evaluations or y.size == 0:
+    joins = bool(np.any(pending.active))
+    t, y, evaluations, kinks, largest = 0.0, masked.start, 0, 0, masked.state_size
+    finished, solver = False, None
+    for _ in range(steps):
+        finished = not joins and masked.loss(y) <= until_loss
+        if finished or t >= t_max:
             break
+        if y.size == 0:  # nothing moves before the pending units do
+            if not joins:
+                break
+            masked = Masked.of(rays, pending)
+            pieces.append((masked, lambda _, still=masked.start: still))
+            starts.append(join)
+            t, y, joins, armed = join, masked.start, False, armed | _rows(pending)
+            continue
+        if solver is None:
+            bound = join if joins else t_max
+            first = min(WINDOW / fastest, bound - t)
+            field = stepped(masked.velocity, learning_rate)
+            solver = DOP853(lambda _, y, f=field: f(y), t, y, bound, rtol=RTOL, atol=atol, first_step=first)
         solver.step()
         if solver.status == "failed":
             break
         dense, t_new = solver.dense_output(), float(solver.t)
         now = masked.units_at(solver.y)
-        armed |= (now.z > 0) & (t_new >= settled)
+        armed |= (now.z > 0) & (t_new >= early)
         leaving = masked.units.active & armed & (now.z < 0)
         if np.any(leaving):
             t_new = min(t_new, _first_leave(masked, dense, t, t_new, leaving) + WINDOW / fastest)
         pieces.append((masked, dense))
         starts.append(t_new)
-        ends[-1].append(t_new)
         t, y = t_new, np.asarray(dense(t_new))
-        if np.any(leaving):
+        if np.any(leaving) or (joins and t >= join):
             now = masked.units_at(y)
             units, left = _without_left(rays, masked, y, now, masked.units.active & armed & (now.z < 0))
+            if joins and t >= join:
+                units, joins = Units(*(np.where(_rows(pending), b, a) for a, b in zip(units, pending, strict=True))), False
+                armed |= _rows(pending)
             kinks += left
             evaluations += solver.nfev
             masked = Masked.of(rays, units)
             largest = max(largest, masked.state_size)
-            y = masked.start
-            ends.append([t])
-            step = max(WINDOW / fastest, 1e-3 * solver.step_size) if y.size else None
-            solver = DOP853(
-                lambda _, y, m=masked: m.velocity(y), t, y, t_max, rtol=RTOL, atol=atol, first_step=min(step or 1.0, max(t_max - t, 1e-300))
-            )
+            y, solver = masked.start, None
+    evaluations += 0 if solver is None else solver.nfev
     edges = np.array(starts[1:])
 
     def at(time: float) -> tuple[Masked, np.ndarray]:
@@ -104,8 +119,16 @@ def evolve(rays: Rays, units: Units, settled: np.ndarray, *, until_loss: float, 
         reduced, state = at(time)
         return reduced.residual(state)
 
-    curve = Curve(grid, loss, speed, loss_at, evaluations + solver.nfev, largest, finished)
-    return Late(curve, residual_at, kinks, masked.units_at(y))
+    def units_then(time: float) -> Units:
+        reduced, state = at(time)
+        return reduced.units_at(state)
+
+    curve = Curve(grid, loss, speed, loss_at, evaluations, largest, finished)
+    return Late(curve, residual_at, units_then, kinks)
+
+
+def _rows(units: Units) -> np.ndarray:
+    return np.any(units.active, axis=1)[:, None]
 
 
 def _first_leave(masked: Masked, dense, start: float, end: float, leaving: np.ndarray) -> float:

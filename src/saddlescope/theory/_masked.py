@@ -82,7 +82,7 @@ class Masked:
     def split(self, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Z and V of a state."""
         number = int(np.sum(self.active))
-        z = np.zeros(self.active.shape)
+        z = np.zeros(self.active.shape, state.dtype)
         z[self.active] = state[:number]
         return z, state[number:].reshape(self.v.shape)
 

@@ -3,9 +3,10 @@
 from ..networks import AbstractNetwork
 from ..objective import Objective
 from ._base import AbstractPredictor, Prediction, Problem, outside
+from .orthogonal import OrthogonalRays
 
 #: In order: the firmest first, the general fallback last.
-PREDICTORS: tuple[AbstractPredictor, ...] = ()
+PREDICTORS: tuple[AbstractPredictor, ...] = (OrthogonalRays(),)
 
 
 def predict(network: AbstractNetwork, objective: Objective, *, learning_rate: float | None = None) -> Prediction:
