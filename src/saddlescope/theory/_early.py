@@ -15,12 +15,13 @@ class Settled(NamedTuple):
     r"""Where units end on one line, and the start that would have led there without kinks.
 
     - `active` [units, members]: rays that the unit stays active on.
-    - `z` [units, members], `readout` [units]: effective values at t = 0: those of the growing direction, traced back at its rate, and those that do not move.
+    - `z` [units, members], `readout` [units]: effective values at t = 0: those of the growing direction, traced back at its rate, and those that do not move. 0 where a
+        kink is still to come when the early phase is cut off.
     - `growing` [units]: signed amplitude of the growing direction in them; its sign is that of the targets that the unit fits.
     - `rate` [units]: $|b_A|$.
     - `time` [units]: of the last kink.
     - `pending` [units]: whether a kink is still to come when the early phase is cut off.
-    - `z_then` [units, members], `readout_then` [units]: true values at that time (of pending units; of the others where a time was given).
+    - `z_join` [units, members], `readout_join` [units]: what has to be added at that time: the shrinking direction, or all of a unit that is pending.
     """
 
     active: np.ndarray
@@ -30,8 +31,8 @@ class Settled(NamedTuple):
     rate: np.ndarray
     time: np.ndarray
     pending: np.ndarray
-    z_then: np.ndarray
-    readout_then: np.ndarray
+    z_join: np.ndarray
+    readout_join: np.ndarray
 
 
 def settle(z: np.ndarray, readout: np.ndarray, pull: np.ndarray, until: float = np.inf) -> Settled:
@@ -59,24 +60,27 @@ def settle(z: np.ndarray, readout: np.ndarray, pull: np.ndarray, until: float = 
     safe = np.where(rate > 0, rate, 1.0)
     _, when = _next_kink(active, z, zeta, pull, rate, push)
     pending = np.isfinite(when)
-    z_then, readout_then = z, zeta
-    if np.isfinite(until):
-        z_then, readout_then = _move(active, z, zeta, pull, safe, push, np.where(rate > 0, until - time, 0.0))
     growing = np.where(rate > 0, (push / safe + zeta) / np.sqrt(2), 0.0)
-    with np.errstate(under="ignore"):
+    shrinking = np.where(rate > 0, (push / safe - zeta) / np.sqrt(2), 0.0)
+    z_then, zeta_then = z, zeta
+    with np.errstate(under="ignore", invalid="ignore"):
         effective = growing * np.exp(-rate * time)
+        if np.isfinite(until):
+            z_then, zeta_then = _move(active, z, zeta, pull, safe, push, np.where(rate > 0, until - time, 0.0))
+        left = np.where(rate > 0, shrinking * np.exp(-rate * np.where(rate > 0, until - time, 0.0)), 0.0)
     along = np.where(active, pull, 0.0) / safe[:, None]
     still = np.where(active, z - along * (push / safe)[:, None], 0.0)
+    there = pending[:, None]
     return Settled(
         active,
-        along * effective[:, None] / np.sqrt(2) + still,
-        np.where(rate > 0, effective / np.sqrt(2), zeta),
-        effective,
+        np.where(there, 0.0, along * effective[:, None] / np.sqrt(2) + still),
+        np.where(pending, 0.0, np.where(rate > 0, effective / np.sqrt(2), zeta)),
+        np.where(pending, 0.0, effective),
         rate,
         time,
         pending,
-        z_then,
-        readout_then,
+        np.where(active, np.where(there, z_then, along * left[:, None] / np.sqrt(2)), 0.0),
+        np.where(pending, zeta_then, -left / np.sqrt(2)),
     )
 
 

@@ -33,15 +33,14 @@ class Late:
 
 
 def evolve(
-    rays: Rays, units: Units, early: np.ndarray, pending: Units, join: float, *, until_loss: float, t_max: float, steps: int, learning_rate: float = 0.0
+    rays: Rays, units: Units, joining: Units, join: float, *, until_loss: float, t_max: float, steps: int, learning_rate: float = 0.0
 ) -> Late:
     """Follows the reduced flow from t = 0.
 
     **Arguments:**
 
-    - `units`: effective weights at t = 0; active nowhere where a unit is pending.
-    - `early` [units, rays]: the time of a unit's last early kink; before it a negative z means nothing.
-    - `pending`: units whose early phase is not over at `join`, with their weights then; they take part from then on.
+    - `units`: effective weights at t = 0, without kinks up to `join`.
+    - `joining`: what is added to them at `join`, and where units are active from then on: weights are true ones after it.
     - `until_loss`, `t_max`, `steps`: where to stop.
     - `learning_rate`: of gradient descent, whose steps follow the flow of a slightly changed field (see `stepped`); 0 for gradient flow.
     """
@@ -51,48 +50,42 @@ def evolve(
     size = float(np.sqrt(np.mean(units.v**2)))
     atol = ATOL * (size if size > 0 else 1.0)
     masked = Masked.of(rays, units)
-    armed = np.zeros(units.active.shape, bool)
     starts, pieces = [0.0], []
-    joins = bool(np.any(pending.active))
+    early = True
     t, y, evaluations, kinks, largest = 0.0, masked.start, 0, 0, masked.state_size
     finished, solver = False, None
     for _ in range(steps):
-        finished = not joins and masked.loss(y) <= until_loss
-        if finished or t >= t_max:
+        finished = not early and masked.loss(y) <= until_loss
+        if finished or t >= t_max or (y.size == 0 and not early):
             break
-        if y.size == 0:  # nothing moves before the pending units do
-            if not joins:
+        if y.size == 0 or join <= 0.0:  # nothing moves before the others join
+            dense, t_new = (lambda _, still=y: still), join
+        else:
+            if solver is None:
+                bound = join if early else t_max
+                first = min(WINDOW / fastest, bound - t)
+                field = stepped(masked.velocity, learning_rate)
+                solver = DOP853(lambda _, y, f=field: f(y), t, y, bound, rtol=RTOL, atol=atol, first_step=first)
+            solver.step()
+            if solver.status == "failed":
                 break
-            masked = Masked.of(rays, pending)
-            pieces.append((masked, lambda _, still=masked.start: still))
-            starts.append(join)
-            t, y, joins, armed = join, masked.start, False, armed | _rows(pending)
-            continue
-        if solver is None:
-            bound = join if joins else t_max
-            first = min(WINDOW / fastest, bound - t)
-            field = stepped(masked.velocity, learning_rate)
-            solver = DOP853(lambda _, y, f=field: f(y), t, y, bound, rtol=RTOL, atol=atol, first_step=first)
-        solver.step()
-        if solver.status == "failed":
-            break
-        dense, t_new = solver.dense_output(), float(solver.t)
-        now = masked.units_at(solver.y)
-        armed |= (now.z > 0) & (t_new >= early)
-        leaving = masked.units.active & armed & (now.z < 0)
-        if np.any(leaving):
-            t_new = min(t_new, _first_leave(masked, dense, t, t_new, leaving) + WINDOW / fastest)
+            dense, t_new = solver.dense_output(), float(solver.t)
+        leaving = np.zeros(masked.units.active.shape, bool)
+        if not early:
+            leaving = masked.units.active & (masked.units_at(np.asarray(dense(t_new))).z < 0)
+            if np.any(leaving):
+                t_new = min(t_new, _first_leave(masked, dense, t, t_new, leaving) + WINDOW / fastest)
         pieces.append((masked, dense))
         starts.append(t_new)
         t, y = t_new, np.asarray(dense(t_new))
-        if np.any(leaving) or (joins and t >= join):
+        if np.any(leaving) or (early and t >= join):
             now = masked.units_at(y)
-            units, left = _without_left(rays, masked, y, now, masked.units.active & armed & (now.z < 0))
-            if joins and t >= join:
-                units, joins = Units(*(np.where(_rows(pending), b, a) for a, b in zip(units, pending, strict=True))), False
-                armed |= _rows(pending)
-            kinks += left
-            evaluations += solver.nfev
+            if early:
+                units, early = Units(joining.active, now.z + joining.z, now.v + joining.v), False
+            else:
+                units, left = _without_left(rays, masked, y, now, masked.units.active & (now.z < 0))
+                kinks += left
+            evaluations += 0 if solver is None else solver.nfev
             masked = Masked.of(rays, units)
             largest = max(largest, masked.state_size)
             y, solver = masked.start, None
@@ -125,10 +118,6 @@ def evolve(
 
     curve = Curve(grid, loss, speed, loss_at, evaluations, largest, finished)
     return Late(curve, residual_at, units_then, kinks)
-
-
-def _rows(units: Units) -> np.ndarray:
-    return np.any(units.active, axis=1)[:, None]
 
 
 def _first_leave(masked: Masked, dense, start: float, end: float, leaving: np.ndarray) -> float:

@@ -25,7 +25,7 @@ DONE = 1e-3
 REACH = 0.25
 STEPS = 20_000
 #: Smallest factor of the weights at which a plateau that does not show is looked for, and the accuracy of the scale found.
-SMALLEST, SCALE_RATIO = 1e-60, 1.1
+SMALLEST, SCALE_RATIO = 1e-40, 1.25
 
 
 class OrthogonalRays(AbstractPredictor):
@@ -93,21 +93,15 @@ class _Account:
     def late(self, factor: float = 1.0) -> Late:
         """The reduced run from weights that are `factor` times those given."""
         active, z, v = self.units.active.copy(), self.units.z.copy(), self.units.v.copy()
-        then_active, then_z, then_v = active.copy(), z.copy(), v.copy()
-        time = np.zeros(z.shape)
-        waits = np.zeros(len(z), bool)
+        then, z_join, v_join = active.copy(), np.zeros(z.shape), np.zeros(v.shape)
         for line, end in zip(self.rays.lines, self.settled, strict=True):
-            active[:, line.rays] = then_active[:, line.rays] = end.active
-            z[:, line.rays], then_z[:, line.rays] = end.z, np.where(end.active, end.z_then, 0.0)
-            along = v @ line.readout
-            v += (end.readout - along)[:, None] * line.readout
-            then_v += (end.readout_then - along)[:, None] * line.readout
-            time[:, line.rays] = end.time[:, None]
-            waits |= end.pending
-        here, there = waits[:, None], ~waits[:, None]
-        # who waits takes no part before the others' output is noticeable
-        units = Units(active & there, factor * np.where(there, z, 0.0), factor * v)
-        pending = Units(then_active & here, factor * np.where(here, then_z, 0.0), factor * then_v)
+            then[:, line.rays] = end.active
+            active[:, line.rays] = end.active & ~end.pending[:, None]
+            z[:, line.rays], z_join[:, line.rays] = end.z, end.z_join
+            v += (end.readout - v @ line.readout)[:, None] * line.readout
+            v_join += end.readout_join[:, None] * line.readout
+        units = Units(active, factor * z, factor * v)
+        joining = Units(then, factor * z_join, factor * v_join)
         pulls = np.linalg.norm(self.rays.pull, axis=1)
         slowest = float(np.min(pulls[(pulls > 0) & self.carried], initial=float(np.max(pulls))))
         smallest = float(np.min(self.rays.losses[self.rays.losses > 0]))
@@ -115,8 +109,7 @@ class _Account:
         return evolve(
             self.rays,
             units,
-            time,
-            pending,
+            joining,
             self.join,
             until_loss=self.end + DONE * smallest,
             t_max=self.join + 4 * (30 + max(-np.log(max(size, 1e-300)), 0.0)) * len(pulls) / slowest,
