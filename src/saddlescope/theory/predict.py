@@ -11,10 +11,11 @@ from ..objective import Objective, build
 from ..tasks import AbstractTask, PopulationMoments, Samples
 from ._base import AbstractPredictor, Prediction, Problem, outside
 from .directions import Directions
+from .orthogonal import OrthogonalRays
 from .what_if import what_if as variations
 
 #: In order: the firmest first, the general fallback last.
-PREDICTORS: tuple[AbstractPredictor, ...] = (Directions(),)
+PREDICTORS: tuple[AbstractPredictor, ...] = (Directions(), OrthogonalRays())
 
 Data = Objective | AbstractTask | Samples | PopulationMoments
 Init = Mapping[str, np.ndarray] | Callable[[AbstractNetwork], AbstractNetwork]

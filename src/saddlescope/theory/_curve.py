@@ -1,0 +1,124 @@
+"""A reduced flow followed to its end, and the plateaus of its loss curve by the same rule as those of a run."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+#: Points of dense output in each accepted step: extremes of the speed are read between steps too.
+BETWEEN = 4
+#: The rule for a plateau (docs/plateaus.md): least rise of log10(speed) on both sides, and largest speed at t = 0 as a part of the next maximum.
+PERSISTENCE, START_RATIO = 0.1, 0.5
+#: Least difference of loss to a neighbouring plateau, as a part of the whole drop.
+LOSS_DIFFERENCE = 1e-3
+
+
+class Curve(NamedTuple):
+    """The loss along a reduced flow.
+
+    - `t`, `loss`, `speed` [time]: at accepted steps and between them.
+    - `loss_at`: of a time, from the dense output.
+    - `evaluations`: of the reduced gradient; `state_size`: the most weights that moved at once.
+    - `finished`: whether it came to the loss where it was to stop.
+    """
+
+    t: np.ndarray
+    loss: np.ndarray
+    speed: np.ndarray
+    loss_at: Callable[[float], float]
+    evaluations: int
+    state_size: int
+    finished: bool
+
+    def crossing(self, level: float, after: float = 0.0) -> float | None:
+        """The first time from `after` on at which the loss falls through `level`; None if it does not."""
+        from scipy.optimize import brentq
+
+        below = np.flatnonzero((self.loss < level) & (self.t > after))
+        if below.size == 0:
+            return None
+        i = int(below[0])
+        if i == 0 or self.loss[i - 1] < level:
+            return float(self.t[i])
+        lower, upper = float(self.t[i - 1]), float(self.t[i])
+
+        def excess(t: float) -> float:
+            return self.loss_at(t) - level
+
+        if excess(lower) * excess(upper) > 0:  # by rounding, at one of the ends
+            return upper
+        return float(brentq(excess, lower, upper, xtol=1e-300, rtol=1e-14))
+
+
+def times_within(ends: np.ndarray) -> np.ndarray:
+    """Ends of steps [steps + 1] and points between them."""
+    part = np.linspace(0.0, 1.0, BETWEEN, endpoint=False)
+    return np.append((ends[:-1, None] + part * np.diff(ends)[:, None]).ravel(), ends[-1])
+
+
+def stepped(velocity: Callable[[np.ndarray], np.ndarray], learning_rate: float) -> Callable[[np.ndarray], np.ndarray]:
+    r"""The field whose flow gradient descent of this learning rate $\eta$ follows: $F - \frac\eta2 F'F$, up to $O(\eta^2)$.
+
+    The derivative along F is taken at a complex step, which is exact to rounding for a polynomial field. Source: Hairer, Lubich & Wanner (2006), IX.7.
+    """
+    if learning_rate == 0.0:
+        return velocity
+
+    def changed(y: np.ndarray) -> np.ndarray:
+        first = velocity(y)
+        largest = float(np.max(np.abs(first), initial=0.0))
+        if largest == 0.0:
+            return first
+        step = 1e-30 / largest
+        return first - 0.5 * learning_rate * np.imag(velocity(y + 1j * step * first)) / step
+
+    return changed
+
+
+class Seen(NamedTuple):
+    """A minimum of the speed: its position in the curve, persistence in decades, and whether a run would list it."""
+
+    position: int
+    persistence: float
+    listed: bool
+
+
+def seen(curve: Curve, speed: float, last: float) -> list[Seen]:
+    """The plateaus of a curve: minima of equal loss are one; t = 0 is first where the true `speed` there is small enough. `last`: the loss of its end."""
+    drop = float(curve.loss[0]) - last
+    found: list[Seen] = []
+    top = float(np.max(curve.speed, initial=0.0))
+    for i, persistence in plateaus(curve._replace(speed=np.append(min(speed, curve.speed[0]), curve.speed[1:]))):
+        loss = float(curve.loss[i])
+        if abs(loss - last) < LOSS_DIFFERENCE * drop:
+            continue
+        if found and abs(loss - curve.loss[found[-1].position]) < LOSS_DIFFERENCE * drop:
+            before = found[-1]
+            if before.position > 0 and persistence > before.persistence:
+                found[-1] = Seen(i, persistence, persistence >= PERSISTENCE)
+            continue
+        found.append(Seen(i, persistence, persistence >= PERSISTENCE or (i == 0 and speed <= START_RATIO * top)))
+    return found
+
+
+def plateaus(curve: Curve) -> list[tuple[int, float]]:
+    """Position and persistence (decades) of every minimum of the speed that stands out at all, t = 0 first where it is one.
+
+    Persistence is the rise of log10(speed) on the lower side before a lower minimum is reached. Those of less than `PERSISTENCE` are included, because a reader may want to
+    know by how much they fail.
+    """
+    log_speed = np.log10(np.maximum(curve.speed, 1e-300))
+    inner = np.flatnonzero((log_speed[1:-1] < log_speed[:-2]) & (log_speed[1:-1] <= log_speed[2:])) + 1
+    found: list[tuple[int, float]] = []
+    first_top = float(np.max(log_speed[: inner[0] + 1])) if inner.size else float(np.max(log_speed))
+    if log_speed[0] <= first_top + np.log10(START_RATIO):
+        found.append((0, first_top - float(log_speed[0])))
+    for i in inner:
+        lower = np.flatnonzero(log_speed < log_speed[i])
+        left, right = lower[lower < i], lower[lower > i]
+        rises = [
+            np.max(log_speed[(left[-1] if left.size else 0) : i + 1]) - log_speed[i],
+            np.max(log_speed[i : (right[0] if right.size else log_speed.size)]) - log_speed[i],
+        ]
+        found.append((int(i), float(min(rises))))
+    return found
