@@ -27,7 +27,7 @@ RTOL = 1e-9
 #: Units that wait are brought up to date when they may have changed by this part, or the residual by this part of itself.
 LAG, TURN = 0.02, 0.1
 #: Landing: the speed is below this part of the fastest since, f has at most this far to go, and no small unit is both larger and faster than these.
-SLOWED, NEAR, SMALL, SLUGGISH = 1e-2, 1e-4, 1e-5, 1e-3
+SLOWED, NEAR, SMALL, SLUGGISH = 1e-2, 1e-7, 1e-5, 1e-3
 #: At the end nothing is left to see: correlations with the residual below this part of those at the origin.
 BLIND = 1e-6
 #: Steps of one wait, of one transition, and transitions.
@@ -163,7 +163,7 @@ class Course:
     def _move(self, joining: np.ndarray) -> np.ndarray | None:
         """Until they rest: the residual there. None where they do not within the limits."""
         self._choose(joining)
-        peak, steps = 0.0, 0
+        peak, steps, asked = 0.0, 0, np.inf
         while steps < MOST_MOVING:
             segment = _Together(self)
             self.state_size = max(self.state_size, segment.y.size)
@@ -180,11 +180,14 @@ class Course:
                     segment.close()
                     self._choose(grown)
                     break
-                if segment.speed < SLOWED * peak and segment.slowing:
-                    landed = self._land(segment.residual)
+                if segment.speed < min(SLOWED * peak, asked) and segment.slowing:
+                    landed = self._land()
                     if landed is not None:
                         segment.close()
                         return landed
+                    asked = segment.speed / 3  # not again and again on one way down
+                elif segment.speed > 10 * asked:
+                    asked = np.inf
         self.ended = "work"
         return None
 
@@ -197,7 +200,7 @@ class Course:
         size = self.motion.contributions(self.state[index])
         return index[size > NOTICED]
 
-    def _land(self, residual: np.ndarray) -> np.ndarray | None:
+    def _land(self) -> np.ndarray | None:
         """The residual at the fixed point beside the state, if the units that move together are all but there and nothing else is afoot."""
         motion, index = self.motion, self.together
         units = self.state[index]

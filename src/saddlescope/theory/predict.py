@@ -3,9 +3,10 @@
 from ..networks import AbstractNetwork
 from ..objective import Objective
 from ._base import AbstractPredictor, Prediction, Problem, outside
+from .chain import Chain, UnitsByForm
 
 #: In order: the firmest first, the general fallback last.
-PREDICTORS: tuple[AbstractPredictor, ...] = ()
+PREDICTORS: tuple[AbstractPredictor, ...] = (UnitsByForm(), Chain())
 
 
 def predict(network: AbstractNetwork, objective: Objective, *, learning_rate: float | None = None) -> Prediction:
