@@ -4,13 +4,17 @@ Units of order p grow as $\dot w \propto w^p$: one that starts ahead runs away w
 units are enough. Units of order 1 all grow at one rate, and no few of them carry the motion.
 """
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 
 from ..networks import AbstractLens
 from ._base import AbstractPredictor, Cause, Prediction, Problem, Status
 from .any_unit import AnyUnit
 from .course import Course
-from .motion import AbstractMotion, QuadraticForms
+from .escape_times import escape_times
+from .motion import AbstractMotion, QuadraticForms, Units
 from .reading import Reading
 
 #: Strengths of the directions that a unit can learn count as equal within this part of the largest.
@@ -51,8 +55,16 @@ class Chain(AbstractPredictor):
         course = Course(motion).run()
         notes = ()
         if problem.learning_rate is not None:
-            notes = ("Times are those of gradient flow: discrete steps differ by a part of about learning rate x rate of growth.",)
-        return Reading(course, motion.lens.facts.order).prediction(self.name, self.status, self.cause(motion), notes)
+            notes = (
+                "Times are those of gradient flow: discrete steps differ by a part of about learning rate x rate of growth.",
+            )
+        prediction = Reading(course, motion.lens.facts.order).prediction(
+            self.name, self.status, self.cause(motion), notes
+        )
+        return replace(prediction, extras=prediction.extras | self.extras(motion, course))
+
+    def extras(self, motion: AbstractMotion, course: Course) -> dict[str, Any]:
+        return {"first": [(wait.t, wait.unit) for wait in course.waits]}
 
     def cause(self, motion: AbstractMotion) -> Cause:
         """What separates the stages: the units' initial weights; the data too, where they favour some directions."""
@@ -77,7 +89,7 @@ def strengths(motion: AbstractMotion) -> np.ndarray:
         u = np.random.default_rng(0).standard_normal((STARTS, weights))
         v = np.zeros((STARTS, readout))
         for _ in range(ASCENTS):
-            u *= size / np.linalg.norm(u, axis=1)[:, None]
+            u = u * (size / np.linalg.norm(u, axis=1)[:, None])
             v = velocity(np.concatenate([u, v], axis=1))[:, weights:]
             u = velocity(np.concatenate([u, v], axis=1))[:, :weights]
         values = np.linalg.norm(v, axis=1)
@@ -95,5 +107,20 @@ class UnitsByForm(Chain):
         reason = super().refuses(problem)
         return reason or QuadraticForms.refuses(problem.network.lenses()[0], problem.objective)
 
-    def motion(self, problem: Problem) -> AbstractMotion:
+    def motion(self, problem: Problem) -> QuadraticForms:
         return QuadraticForms(problem.network.lenses()[0], problem.objective)
+
+    def extras(self, motion: AbstractMotion, course: Course) -> dict[str, Any]:
+        """With one output weight a unit: `blow_up`, when the first unit of each wait would run away if nothing stopped it."""
+        found = super().extras(motion, course)
+        if isinstance(motion, QuadraticForms) and motion.readout == (1, 1):
+            found["blow_up"] = [
+                wait.t + float(alone(motion, wait.residual, wait.weights[None])[0]) for wait in course.waits
+            ]
+        return found
+
+
+def alone(motion: QuadraticForms, residual: np.ndarray, units: Units) -> np.ndarray:
+    """Blow-up times of units with one output weight, each alone in a fixed residual. [units]."""
+    u, v = motion.split(units)
+    return escape_times(motion.matrices(residual)[0, 0], u, v[:, 0, 0]).times

@@ -7,25 +7,25 @@ the residual, $O(scale^{p+1})$ for units of order p while they wait: its integra
 """
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from .landing import Rest, rest
 from .motion import AbstractMotion, Units
+from .together import Together
 from .waiting import Waiting
 
-#: A unit is noticed when phi v is this part of the target (root mean squares): a drop is then still 1e-6 ** (-1/3) = 100 of its widths away.
-NOTICED = 1e-6
+#: A unit is noticed when phi v is this part of the target (root mean squares): a drop is then still 1e-5 ** (-1/3) = 46 of its widths away.
+NOTICED = 1e-5
 #: Where units are larger than that to begin with, they are noticed at this many times their size at the start of the wait.
 OUTGROWN = 3.0
+#: Where no more units may move together, one that is held back must join above this.
+PRESSING = 3e-3
 #: Units that carry the function. The same part as in the definition of effective width.
 CARRYING = 1e-2
 #: Units together: more than these do not pay, and a whole network is not what this is for.
 MOST_TOGETHER = 32
-#: Error control of units that move together; absolute: this times the root mean square of the initial weights.
-RTOL = 1e-9
-#: Units that wait are brought up to date when they may have changed by this part, or the residual by this part of itself.
-LAG, TURN = 0.02, 0.1
 #: Landing: the speed is below this part of the fastest since, f has at most this far to go, and no small unit is both larger and faster than these.
 SLOWED, NEAR, SMALL, SLUGGISH = 1e-2, 1e-7, 1e-5, 1e-3
 #: At the end nothing is left to see: correlations with the residual below this part of those at the origin.
@@ -36,7 +36,7 @@ MOST_WAITING, MOST_MOVING, MOST_STAGES = 600, 60_000, 200
 
 @dataclass
 class Samples:
-    """The course as a series. `own` is the squared speed of the units together, `waiting` that of the others; `carried`: which units move together, and their weights."""
+    """The course as a series. `loss` is that of all units; `own` is the squared speed of the units together, `waiting` that of the others; `carried`: which units move together, and their weights."""
 
     t: list[float] = field(default_factory=list)
     loss: list[float] = field(default_factory=list)
@@ -46,11 +46,21 @@ class Samples:
     carried: list[tuple[np.ndarray, Units]] = field(default_factory=list)
 
 
+class Wait(NamedTuple):
+    """A wait that ended: when it began, in which residual, and the unit that grew first, with its weights at the beginning."""
+
+    t: float
+    residual: np.ndarray
+    unit: int
+    weights: np.ndarray
+
+
 class Course:
     """Follows the units of one layer. After `run`: `samples`, `ended` and `cost`.
 
     - `ended`: "blind" (no unit sees a residual), "all carry" (no unit is left that waits), "stays" (a saddle that none of them leaves),
-      "work" (limits of steps reached).
+      "work" (limits of steps reached), "crowded" (more units count at once than may move together).
+    - `held_since`: the time since when a unit was held because almost the whole network moves; infinite where none was.
     """
 
     def __init__(self, motion: AbstractMotion):
@@ -62,9 +72,12 @@ class Course:
         self.still: np.ndarray | float = 0.0  # what is held fixed of f while others move
         self.t, self.shift = 0.0, 0.0
         self.samples, self.ended = Samples(), "work"
+        self.waits: list[Wait] = []
         self.rests: list[tuple[float, np.ndarray, Rest]] = []
         self.state_size = self.evaluations = 0
         self._sight = None
+        self.held = np.zeros(0, dtype=np.int64)
+        self.held_since = np.inf
 
     # ------------------------------------------------------------------------------------------------------- bookkeeping
 
@@ -79,7 +92,8 @@ class Course:
         s.own.append(own)
         s.waiting.append(waiting)
         s.shift.append(self.shift)
-        s.carried.append((self.together, self.state[self.together].copy()))
+        carrying = np.concatenate([self.held, self.together])
+        s.carried.append((carrying, self.state[carrying]))
 
     def _sees(self, residual: np.ndarray) -> float:
         """How much of a residual the units can see, relative to the target: the largest correlation with phi in their directions."""
@@ -121,14 +135,18 @@ class Course:
         motion, index = self.motion, self.waiting
         crowd, velocity = Waiting(self.state[index]), self.motion.in_residual(residual)
         size = float(np.linalg.norm(residual))
+        without = motion.residual(self.state[self.together])  # what all that wait would have to explain
         at_first = motion.contributions(crowd.units)
         level = np.maximum(NOTICED, OUTGROWN * at_first)
-        began = self.t
+        began, at_start = self.t, crowd.units
         for _ in range(MOST_WAITING):
-            neglected = float(np.linalg.norm(motion.parts(crowd.units).sum(axis=0))) / size
-            self._record(residual, 0.0, float(np.sum(crowd.velocity(velocity) ** 2)))
+            seen = without - motion.parts(crowd.units).sum(axis=0)
+            neglected = float(np.linalg.norm(seen - residual)) / size
+            self._record(seen, 0.0, float(np.sum(crowd.velocity(velocity) ** 2)))
             now = motion.contributions(crowd.units)
             if np.any(now > level):
+                first = int(np.argmax(now))
+                self.waits.append(Wait(began, residual, int(index[first]), at_start[first]))
                 self.state[index], self.evaluations = crowd.units, self.evaluations + crowd.evaluations
                 return index[now > NOTICED]
             before = self.t
@@ -146,26 +164,36 @@ class Course:
     # -------------------------------------------------------------------------------------------------------------- move
 
     def _choose(self, joining: np.ndarray) -> None:
-        """Which units move together: those that carry the function, and the largest of those that join; never all of them."""
-        size = self.motion.contributions(self.state)
-        ordered = [*self.together, *sorted(set(joining) - set(self.together), key=lambda i: -size[i])]
-        most = min(MOST_TOGETHER, self.count - 1)
-        held = np.zeros(0, dtype=np.int64)
-        if len(self.together) >= most:  # the settled ones stay where they are, and the newcomers move alone
-            held = self.together[np.argsort(-size[self.together])]
-            held = held[: len(self.together) - most + len(joining)]
-            ordered = [i for i in ordered if i not in set(held)]
-        self.held = held
-        self.still = self.motion.parts(self.state[held]).sum(axis=0)
-        self.together = np.array(ordered[:most], dtype=np.int64)
+        """Which units move together: those that did, and the largest of those that join; never all of them.
+
+        Where there is no room, the unit that has most nearly come to rest is held where it is.
+        """
+        motion, most = self.motion, min(MOST_TOGETHER, self.count - 1)
+        size = motion.contributions(self.state)
+        joining = np.array(
+            sorted(set(joining.tolist()) - set(self.together.tolist()), key=lambda i: -size[i]), np.int64
+        )
+        room = most - len(self.together)
+        if room <= 0 and len(joining):
+            residual = motion.residual(self.state[self.together], self.still)
+            moved = motion.in_residual(residual)(self.state[self.together])
+            rate = np.linalg.norm(moved, axis=1) / np.maximum(np.linalg.norm(self.state[self.together], axis=1), 1e-300)
+            order = self.together[np.argsort(np.where(size[self.together] > CARRYING, rate, np.inf), kind="stable")]
+            self.held = np.concatenate([self.held, order[: 1 - room]])
+            self.together = order[1 - room :]
+            self.held_since = min(self.held_since, self.t)
+            room = 1
+        self.still = motion.parts(self.state[self.held]).sum(axis=0)
+        self.together = np.concatenate([self.together, joining[: max(room, 0)]])
         assert len(self.together) < self.count, "the reduced motion is smaller than the whole"
 
     def _move(self, joining: np.ndarray) -> np.ndarray | None:
         """Until they rest: the residual there. None where they do not within the limits."""
+        self.held, self.still = np.zeros(0, dtype=np.int64), 0.0
         self._choose(joining)
         peak, steps, asked = 0.0, 0, np.inf
         while steps < MOST_MOVING:
-            segment = _Together(self)
+            segment = Together(self)
             self.state_size = max(self.state_size, segment.y.size)
             peak = max(peak, segment.speed)
             while steps < MOST_MOVING:
@@ -174,7 +202,11 @@ class Course:
                 peak = max(peak, segment.speed)
                 if not segment.due():
                     continue
-                segment.bring_up_to_date()
+                try:
+                    segment.bring_up_to_date()
+                except FloatingPointError:
+                    self.ended = "crowded"
+                    return None
                 grown = self._noticed()
                 if grown.size:
                     segment.close()
@@ -192,13 +224,11 @@ class Course:
         return None
 
     def _noticed(self) -> np.ndarray:
+        """Waiting units that have grown until they count; where there is no room, only what can no longer be left out."""
         room = min(MOST_TOGETHER, self.count - 1) - len(self.together)
-        index = self.waiting
-        if room <= 0 or index.size == 0:
-            return np.zeros(0, dtype=np.int64)
-        index = np.setdiff1d(index, self.held)
+        index = np.setdiff1d(self.waiting, self.held)
         size = self.motion.contributions(self.state[index])
-        return index[size > NOTICED]
+        return index[size > (NOTICED if room > 0 else PRESSING)]
 
     def _land(self) -> np.ndarray | None:
         """The residual at the fixed point beside the state, if the units that move together are all but there and nothing else is afoot."""
@@ -219,93 +249,5 @@ class Course:
         kept = np.concatenate([self.held, index[carry]])
         self.state[index[carry]] = point.units
         self.rests.append((self.t, kept, point))
-        self.together = kept
+        self.together, self.held = kept, np.zeros(0, dtype=np.int64)
         return point.residual
-
-
-class _Together:
-    """Units that move exactly coupled, by LSODA with their Hessian; the waiting ones follow in the mean residual since they were last brought up to date."""
-
-    def __init__(self, course: Course):
-        from scipy.integrate import LSODA
-
-        self.course, motion = course, course.motion
-        self.index = course.together
-        self.y = course.state[self.index].reshape(-1)
-        self.shape = (len(self.index), motion.size)
-        self.crowd_index = np.setdiff1d(course.waiting, course.held)
-        self.crowd = Waiting(course.state[self.crowd_index])
-        self.began = course.t
-        self.residual = self._residual(self.y)
-        self._measure(self.y)
-        self.slowing = False
-        self._sync_at, self._sync_residual, self._sum = 0.0, self.residual, np.zeros_like(self.residual)
-        self._rate = self.crowd.rate(motion.in_residual(self.residual)(self.crowd.units)) if len(self.crowd_index) else 0.0
-        self._crowd_speed = self._speed_of_crowd()
-        self.since = 0
-        self.solver = LSODA(
-            lambda s, y: self._velocity(y).reshape(-1),
-            0.0,
-            self.y,
-            1e300,
-            rtol=RTOL,
-            atol=RTOL * course.base,
-            jac=lambda s, y: self._jacobian(y),
-        )
-
-    def _residual(self, y: np.ndarray) -> np.ndarray:
-        return self.course.motion.residual(y.reshape(self.shape), self.course.still)
-
-    def _velocity(self, y: np.ndarray) -> Units:
-        self.course.evaluations += 1
-        return self.course.motion.in_residual(self._residual(y))(y.reshape(self.shape))
-
-    def _jacobian(self, y: np.ndarray) -> np.ndarray:
-        return self.course.motion.jacobian(y.reshape(self.shape), self._residual(y))
-
-    def _measure(self, y: np.ndarray) -> None:
-        self.own = float(np.sum(self._velocity(y) ** 2))
-        self.speed = float(np.sqrt(self.own))
-
-    def _speed_of_crowd(self) -> float:
-        if not len(self.crowd_index):
-            return 0.0
-        return float(np.sum(self.course.motion.in_residual(self.residual)(self.crowd.units) ** 2))
-
-    def step(self) -> None:
-        before, residual, speed = self.solver.t, self.residual, self.speed
-        message = self.solver.step()
-        if self.solver.status == "failed":
-            raise FloatingPointError(message)
-        self.y, after = self.solver.y, self.solver.t
-        middle = self._residual(self.solver.dense_output()((before + after) / 2))
-        self.residual = self._residual(self.y)
-        self._sum = self._sum + (after - before) / 6 * (residual + 4 * middle + self.residual)
-        self._measure(self.y)
-        self.slowing = self.speed < speed
-        self.since += 1
-        course = self.course
-        course.t = self.began + after
-        course.state[self.index] = self.y.reshape(self.shape)
-        course._record(self.residual, self.own, self._crowd_speed)
-
-    def due(self) -> bool:
-        lag = self._rate * (self.solver.t - self._sync_at)
-        turned = np.linalg.norm(self.residual - self._sync_residual) > TURN * np.linalg.norm(self._sync_residual)
-        return bool(lag > LAG or turned or self.since >= 20)
-
-    def bring_up_to_date(self) -> None:
-        course, motion = self.course, self.course.motion
-        duration = self.solver.t - self._sync_at
-        if len(self.crowd_index) and duration > 0:
-            self.crowd.until(motion.in_residual(self._sum / duration), duration)
-            course.state[self.crowd_index] = self.crowd.units
-            neglected = np.linalg.norm(motion.parts(self.crowd.units).sum(axis=0))
-            course.shift += duration * float(neglected / max(np.linalg.norm(self.residual), 1e-9 * motion.scale))
-            self._rate = self.crowd.rate(motion.in_residual(self.residual)(self.crowd.units))
-            self._crowd_speed = self._speed_of_crowd()
-        self._sync_at, self._sync_residual, self._sum = self.solver.t, self.residual, np.zeros_like(self.residual)
-        self.since = 0
-
-    def close(self) -> None:
-        self.course.evaluations += self.crowd.evaluations

@@ -7,6 +7,7 @@ $T = \int_0^{\pm\infty} d\tau / \sqrt F$.
 Where $F$ is negative the unit cannot go: it turns back from such an interval and runs away on its own side of it.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -108,7 +109,7 @@ def _integral(integrand, low: np.ndarray, high: np.ndarray, variable) -> np.ndar
     edges = variable(np.sort(np.clip(edges, low, np.maximum(high, low)), axis=0))
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
     total = np.zeros(len(low))
-    for left, right in zip(edges[:-1], edges[1:], strict=True):
+    for left, right in pairwise(edges):
         if np.all(right == left):
             continue
         for node, weight in zip(nodes, weights, strict=True):

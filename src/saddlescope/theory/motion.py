@@ -159,7 +159,9 @@ class QuadraticForms(AbstractMotion):
         features, outputs = self.readout
         w, pairs = self.weights, features * outputs
         # one matrix product for all units: columns are (pair, weight)
-        table = np.ascontiguousarray(self.matrices(residual).reshape(pairs, w, w).transpose(2, 0, 1).reshape(w, pairs * w))
+        table = np.ascontiguousarray(
+            self.matrices(residual).reshape(pairs, w, w).transpose(2, 0, 1).reshape(w, pairs * w)
+        )
 
         def velocity(units: Units) -> Units:
             u, v = units[:, :w], units[:, w:]

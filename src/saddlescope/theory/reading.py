@@ -21,10 +21,19 @@ ALIKE = 0.9
 SHARE = 2.0
 #: Local errors of the integrators, in parts of t and of the width of the drop: calibrated with them.
 PART_OF_T, PART_OF_WIDTH = 3e-8, 2e-3
+#: Where a unit had to be held while others moved, an end is off by up to this part of the width of its drop.
+HELD = 0.5
 #: Saddles passed between two plateaus have losses that differ from theirs by this part of the whole drop.
 DISTINCT = 1e-3
 #: Two drops show a plateau between them when they are about so many of their widths apart.
 APART = 4.0
+
+
+NOTES = {
+    "work": "The limits of steps were reached: nothing is said of what follows.",
+    "crowded": "More units count at once than a reduced motion may have: nothing is said of what follows.",
+    "stays": "No unit leaves the last saddle: the run rests there.",
+}
 
 
 class _Saddle(NamedTuple):
@@ -56,14 +65,16 @@ class Reading:
         for k, plateau in enumerate(self.plateaus):
             above = losses[k - 1] - losses[k] if k else np.inf
             below = losses[k] - (losses[k + 1] if k + 1 < len(losses) else end.height)
-            saddles.append(self._saddle(*course.samples.carried[plateau.index], plateau.loss, REACH * min(above, below)))
-        following = [*saddles[1:], end]
+            saddles.append(
+                self._saddle(*course.samples.carried[plateau.index], plateau.loss, REACH * min(above, below))
+            )
+        following = [*saddles[1:], end] if saddles else []
         source: Source = "reduced ODE"
         cost = Cost(course.state_size, course.evaluations, course.motion.start.size)
         stages, merged = [], []
         start: float | None = 0.0
         for plateau, here, after in zip(self.plateaus, saddles, following, strict=True):
-            stands = after is end and course.ended in ("stays", "work")
+            stands = after is end and course.ended in ("stays", "work", "crowded")
             t_end = None if stands else self._crossing(here.height, after.height, 0.5)
             width = self._width(here.height, after.height) if t_end is not None else None
             recruits = self._recruits(here, after, t_end)
@@ -88,8 +99,8 @@ class Reading:
             if t_end is not None:
                 merged += self._between(here, after, recruits, t_end, width, status, cost)
             start = t_end
-        if course.ended == "work":
-            notes = (*notes, "The limits of steps were reached: nothing is said of what follows.")
+        if course.ended in NOTES:
+            notes = (*notes, NOTES[course.ended])
         if len(stages) < 2:
             cause = "none"
         return Prediction(
@@ -115,7 +126,8 @@ class Reading:
         if t_end is None:
             return None
         late = float(np.interp(t_end, self.t, self.shift))
-        return SHARE * late + PART_OF_T * t_end + PART_OF_WIDTH * (width or 0.0)
+        held = HELD * (width or 0.0) if t_end >= self.course.held_since else 0.0
+        return SHARE * late + PART_OF_T * t_end + PART_OF_WIDTH * (width or 0.0) + held
 
     # ---------------------------------------------------------------------------------------------------------- saddles
 

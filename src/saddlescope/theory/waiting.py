@@ -79,9 +79,7 @@ class Waiting:
                 break
 
     def _error(self, h: float, stages: list[Units], after: Units, rows: np.ndarray) -> float:
-        fifth, third = (
-            h * _norm(sum(c * k for c, k in zip(row, stages, strict=True) if c != 0.0)) for row in rows
-        )
+        fifth, third = (h * _norm(sum(c * k for c, k in zip(row, stages, strict=True) if c != 0.0)) for row in rows)
         size = np.maximum(_norm(self.units), _norm(after))
         size = np.maximum(size, max(SMALLEST * float(np.max(size)), 1e-300))
         fifth, third = fifth / size / RTOL, third / size / RTOL
