@@ -10,12 +10,13 @@ from ..networks import AbstractNetwork
 from ..objective import Objective, build
 from ..tasks import AbstractTask, PopulationMoments, Samples
 from ._base import AbstractPredictor, Prediction, Problem, outside
+from .chain import Chain, UnitsByForm
 from .directions import Directions
 from .orthogonal import OrthogonalRays
 from .what_if import what_if as variations
 
 #: In order: the firmest first, the general fallback last.
-PREDICTORS: tuple[AbstractPredictor, ...] = (Directions(), OrthogonalRays())
+PREDICTORS: tuple[AbstractPredictor, ...] = (Directions(), OrthogonalRays(), UnitsByForm(), Chain())
 
 Data = Objective | AbstractTask | Samples | PopulationMoments
 Init = Mapping[str, np.ndarray] | Callable[[AbstractNetwork], AbstractNetwork]

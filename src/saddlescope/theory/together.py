@@ -1,0 +1,116 @@
+"""Units that move exactly coupled, and the crowd that follows them through a transition."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .motion import Units
+from .waiting import Waiting
+
+if TYPE_CHECKING:
+    from .course import Course
+
+#: Error control of units that move together; absolute: this times the root mean square of the initial weights.
+RTOL = 1e-7
+#: Units that wait are brought up to date when they may have changed by this part, or the residual by this part of itself.
+LAG, TURN = 0.02, 0.2
+#: Or after so many steps.
+MOST_STEPS = 20
+
+
+class Together:
+    """Units that move exactly coupled, by LSODA with their Hessian; the waiting ones follow in the mean residual since they were last brought up to date."""
+
+    def __init__(self, course: "Course"):
+        from scipy.integrate import LSODA
+
+        self.course, motion = course, course.motion
+        self.index = course.together
+        self.y = course.state[self.index].reshape(-1)
+        self.shape = (len(self.index), motion.size)
+        self.crowd_index = np.setdiff1d(course.waiting, course.held)
+        self.crowd = Waiting(course.state[self.crowd_index])
+        self.began = course.t
+        self.residual = self._residual(self.y)
+        self._measure(self.y)
+        self.slowing = False
+        self._sync_at, self._sync_residual, self._sum = 0.0, self.residual, np.zeros_like(self.residual)
+        self._rate = (
+            self.crowd.rate(motion.in_residual(self.residual)(self.crowd.units)) if len(self.crowd_index) else 0.0
+        )
+        self._crowd_speed = self._speed_of_crowd()
+        self._part = motion.parts(self.crowd.units).sum(
+            axis=0
+        )  # of f, by the crowd, and how it changes: seen, not felt
+        self._drift = np.zeros_like(self._part)
+        self.since = 0
+        self.solver = LSODA(
+            lambda s, y: self._velocity(y).reshape(-1),
+            0.0,
+            self.y,
+            1e300,
+            rtol=RTOL,
+            atol=RTOL * course.base,
+            jac=lambda s, y: self._jacobian(y),
+        )
+
+    def _residual(self, y: np.ndarray) -> np.ndarray:
+        return self.course.motion.residual(y.reshape(self.shape), self.course.still)
+
+    def _velocity(self, y: np.ndarray) -> Units:
+        self.course.evaluations += 1
+        return self.course.motion.in_residual(self._residual(y))(y.reshape(self.shape))
+
+    def _jacobian(self, y: np.ndarray) -> np.ndarray:
+        return self.course.motion.jacobian(y.reshape(self.shape), self._residual(y))
+
+    def _measure(self, y: np.ndarray) -> None:
+        self.own = float(np.sum(self._velocity(y) ** 2))
+        self.speed = float(np.sqrt(self.own))
+
+    def _speed_of_crowd(self) -> float:
+        if not len(self.crowd_index):
+            return 0.0
+        return float(np.sum(self.course.motion.in_residual(self.residual)(self.crowd.units) ** 2))
+
+    def step(self) -> None:
+        before, residual, speed = self.solver.t, self.residual, self.speed
+        message = self.solver.step()
+        if self.solver.status == "failed":
+            raise FloatingPointError(message)
+        self.y, after = self.solver.y, self.solver.t
+        middle = self._residual(self.solver.dense_output()((before + after) / 2))
+        self.residual = self._residual(self.y)
+        self._sum = self._sum + (after - before) / 6 * (residual + 4 * middle + self.residual)
+        self._measure(self.y)
+        self.slowing = self.speed < speed
+        self.since += 1
+        course = self.course
+        course.t = self.began + after
+        course.state[self.index] = self.y.reshape(self.shape)
+        seen = self.residual - self._part - self._drift * (after - self._sync_at)
+        course._record(seen, self.own, self._crowd_speed)
+
+    def due(self) -> bool:
+        lag = self._rate * (self.solver.t - self._sync_at)
+        turned = np.linalg.norm(self.residual - self._sync_residual) > TURN * np.linalg.norm(self._sync_residual)
+        return bool(lag > LAG or turned or self.since >= MOST_STEPS)
+
+    def bring_up_to_date(self) -> None:
+        course, motion = self.course, self.course.motion
+        duration = self.solver.t - self._sync_at
+        if len(self.crowd_index) and duration > 0:
+            self.crowd.until(motion.in_residual(self._sum / duration), duration)
+            course.state[self.crowd_index] = self.crowd.units
+            part = motion.parts(self.crowd.units).sum(axis=0)
+            self._drift, self._part = (part - self._part) / duration, part
+            course.shift += duration * float(
+                np.linalg.norm(part) / max(np.linalg.norm(self.residual), 1e-9 * motion.scale)
+            )
+            self._rate = self.crowd.rate(motion.in_residual(self.residual)(self.crowd.units))
+            self._crowd_speed = self._speed_of_crowd()
+        self._sync_at, self._sync_residual, self._sum = self.solver.t, self.residual, np.zeros_like(self.residual)
+        self.since = 0
+
+    def close(self) -> None:
+        self.course.evaluations += self.crowd.evaluations
