@@ -22,6 +22,7 @@ class Compared(NamedTuple):
     - `height_error`: difference of heights as a part of the first loss.
     - `width_of_drop`: measured, 90% to 10%.
     - `baseline`: what a plain rule says.
+    - `read_off`: the run has no saddle for this height or the next, so that its end lies half way between losses read off its curve: nothing that theory could have said.
     - `recruited`: whether the unit that theory named is the one that grew; None where it names none, or units have no places of their own.
     """
 
@@ -40,6 +41,7 @@ class Compared(NamedTuple):
     width_of_drop: float | None
     baseline: float | None
     recruited: bool | None
+    read_off: bool
 
     @property
     def relative_error(self) -> float | None:
@@ -100,7 +102,8 @@ class Judged(NamedTuple):
 def judge(drawn: Drawn, run: Simulated, prediction: Prediction, baselines: Sequence[float | None] = ()) -> Judged:
     """Compares a prediction with its run.
 
-    Plateaus are paired by height, in order. An end is compared where the next heights agree too, for it lies half way to them.
+    Where there are as many plateaus on both sides they are paired in order, otherwise by height; then an end is compared where the next heights agree too, for it lies
+    half way to them.
 
     **Arguments:** `baselines`: a plain rule's time for each plateau in order; may be shorter.
     """
@@ -110,17 +113,20 @@ def judge(drawn: Drawn, run: Simulated, prediction: Prediction, baselines: Seque
     abstained = bool(prediction.outside) or (not timed and (bool(stages) or prediction.end.height is None))
     statuses = {s.status for s in stages}
     status = next((s for s in ("outside assumptions", "heuristic", "asymptotic", "theorem") if s in statuses), "")
-    drop = run.first - run.end
     known = [s.height for s in stages] + [prediction.end.height]
     seen = [s.height for s in run.stages] + [run.end]
-    same = SAME_HEIGHT * drop
+    read_off = [s.height_source != "fixed_point" for s in run.stages] + [False]
+    same = SAME_HEIGHT * (run.first - run.end)
     compared = []
     for k, stage in enumerate(stages):
-        place = _place(stage.height, seen[:-1], same)
+        # as many plateaus on both sides are the same ones, and a wrong height is an error; otherwise only those with one height are
+        place = k if len(stages) == len(run.stages) else _place(stage.height, seen[:-1], same)
         if place is None:
             continue
         other, following = run.stages[place], known[k + 1]
         next_same = following is not None and abs(following - seen[place + 1]) <= same
+        next_same = next_same or len(stages) == len(run.stages)
+        read = read_off[place] or read_off[place + 1]
         height = None if stage.height is None else abs(stage.height - other.height) / run.first
         recruited = None
         if stage.recruits and other.recruits and next_same:
@@ -135,14 +141,15 @@ def judge(drawn: Drawn, run: Simulated, prediction: Prediction, baselines: Seque
                 stage.source,
                 drawn.separation,
                 drawn.scale,
-                stage.t_end if next_same else None,
+                stage.t_end if next_same and not read else None,
                 stage.t_end_error,
                 other.t_end,
                 other.t_end_error,
-                height if other.height_source == "fixed_point" else None,
+                None if read_off[place] else height,
                 other.width_of_drop,
                 baselines[place] if place < len(baselines) else None,
                 recruited,
+                read,
             )
         )
     end = prediction.end.height
@@ -176,6 +183,7 @@ class Summary(NamedTuple):
     problems: int
     abstained: float
     times: int
+    read_off: int
     median: float | None
     percentile: float | None
     over_width_median: float | None
@@ -207,6 +215,7 @@ def summarize(judged: Sequence[Judged]) -> Summary:
         len(judged),
         float(np.mean([j.abstained for j in judged])) if judged else 0.0,
         len(relative),
+        sum(c.read_off for j in judged for c in j.compared),
         _percentile(relative, 50),
         _percentile(relative, 95),
         _percentile(over_width, 50),

@@ -5,8 +5,8 @@ r"""Scoreboard: the theory's plateaus against simulated ones, on random problems
 **Predicted** from data and initial weights alone, by `theory.predict`. **Simulated** by gradient flow at rtol 1e-10, each time with an error from a companion run, plateaus read
 by the definitions of every run. What theory does not answer counts as an abstention.
 
-**Compared** are plateaus whose heights agree within 1e-3 of the whole drop, and of these the ends where the next heights agree too: an end lies half way between.
-Where a run has read a height off its curve (no saddle near enough), there is no end to compare, and the table counts it.
+**Compared** are plateaus in order where there are as many on both sides, and otherwise those whose heights agree within 1e-3 of the whole drop, with their ends where the next heights agree
+too: an end lies half way between. Where a run has read a height off its curve (no saddle near enough), its end is not one that theory could state; the table counts these.
 
 **Measures.** Relative error of an end; error over the width of the transition (time from 90% to 10% of the drop); coverage, the part of ends whose error is within the expected one
 (with the run's own); heights as parts of the first loss; number of plateaus, where no plateau of the run has a persistence between 0.1 and 0.3 decades;
@@ -189,6 +189,7 @@ HEAD = (
     "problems",
     "abstain",
     "ends",
+    "read off",
     "median",
     "95%",
     "/width 50%",
@@ -211,6 +212,7 @@ def _cells(s: Summary) -> tuple[str, ...]:
         str(s.problems),
         percent(s.abstained),
         str(s.times),
+        str(s.read_off),
         small(s.median),
         small(s.percentile),
         small(s.over_width_median),

@@ -77,7 +77,12 @@ class _Account:
     def _join(self, final: list[Settled]) -> float:
         """When the output of units that grow by themselves is `NEGLIGIBLE` (or e times what it is at first): kinks before it count as early."""
         amplitudes, rates = np.concatenate([e.growing for e in final]), np.concatenate([e.rate for e in final])
-        size = np.concatenate([np.full(len(e.rate), np.linalg.norm(self.rays.target[line.rays])) for e, line in zip(final, self.rays.lines, strict=True)])
+        size = np.concatenate(
+            [
+                np.full(len(e.rate), np.linalg.norm(self.rays.target[line.rays]))
+                for e, line in zip(final, self.rays.lines, strict=True)
+            ]
+        )
 
         def part(t: float) -> float:
             with np.errstate(over="ignore"):
@@ -153,19 +158,27 @@ class _Account:
         whole = self._width(late, float(late.curve.t[-1]))
         notes = []
         if late.kinks:
-            notes.append(f"{late.kinks} times a unit leaves a ray after the early phase, because its readout was turned by what others learned.")
+            notes.append(
+                f"{late.kinks} times a unit leaves a ray after the early phase, because its readout was turned by what others learned."
+            )
         if not np.all(self.carried):
-            notes.append(f"{int(np.sum(~self.carried))} rays have no unit that can learn them: the run rests above the optimum.")
+            notes.append(
+                f"{int(np.sum(~self.carried))} rays have no unit that can learn them: the run rests above the optimum."
+            )
         return Prediction(
             tuple(stages),
-            PredictedEnd(final, whole, "rays" if whole else "origin", 1e-9 * self.origin if late.curve.finished else None),
+            PredictedEnd(
+                final, whole, "rays" if whole else "origin", 1e-9 * self.origin if late.curve.finished else None
+            ),
             "data" if len(stages) > 1 else "none",
             OrthogonalRays.name,
             merged=merged,
             notes=tuple(notes),
         )
 
-    def _stage(self, late: Late, s: Seen, height: float, following: float, fitted: np.ndarray, start: float, curved: bool) -> PredictedStage:
+    def _stage(
+        self, late: Late, s: Seen, height: float, following: float, fitted: np.ndarray, start: float, curved: bool
+    ) -> PredictedStage:
         curve = late.curve
         end = curve.crossing(0.5 * (height + following), start)
         first, last = (curve.crossing(height - part * (height - following), start) for part in (0.1, 0.9))
@@ -201,7 +214,9 @@ class _Account:
 
     def _learned(self, late: Late, rays: np.ndarray, end: float, following: float) -> bool:
         """Whether the drop at `end` is (also) that of these rays: most of their loss goes before the level nine tenths down is passed."""
-        at = late.curve.crossing(following + 1e-2 * max(late.curve.loss_at(end) - following, 0.0), end) or float(late.curve.t[-1])
+        at = late.curve.crossing(following + 1e-2 * max(late.curve.loss_at(end) - following, 0.0), end) or float(
+            late.curve.t[-1]
+        )
         left = np.linalg.norm(late.residual_at(at)[rays]) ** 2
         return bool(left < 0.25 * np.linalg.norm(self.rays.target[rays]) ** 2)
 
@@ -215,7 +230,9 @@ class _Account:
             size = np.linalg.norm(self.rays.target[line.rays])
             with np.errstate(over="ignore"):
                 part = np.array([np.sum(0.5 * weight * np.exp(2 * settled.rate * t)) / size for t in settled.time])
-            shift = max(shift, float(np.sum(weight * part) / np.sum(weight) / np.sum(weight * settled.rate) * np.sum(weight)))
+            shift = max(
+                shift, float(np.sum(weight * part) / np.sum(weight) / np.sum(weight * settled.rate) * np.sum(weight))
+            )
         second = (self.problem.learning_rate or 0.0) * float(np.linalg.norm(self.rays.pull, 2))
         return shift + 1e-7 * end + second**2 * end
 
@@ -258,7 +275,7 @@ class _Account:
 
     def _fit_time(self, curve: Curve, late: Late, rays: np.ndarray) -> float:
         half = 0.5 * float(np.sum(self.rays.losses[rays]))
-        for t in curve.t[:: 4]:
+        for t in curve.t[::4]:
             if 0.5 * float(self.rays.moment[rays] @ np.sum(late.residual_at(float(t))[rays] ** 2, axis=1)) < half:
                 return float(t)
         return np.inf
@@ -272,7 +289,9 @@ class _Account:
         def shows(factor: float) -> bool:
             late = self.late(factor)
             found = seen(late.curve, factor * self.initial_speed(), self.end)
-            return any(s.listed and abs(self.height(self.fitted(late, s)) - level) <= 1e-3 * drop for s in found if s.position)
+            return any(
+                s.listed and abs(self.height(self.fitted(late, s)) - level) <= 1e-3 * drop for s in found if s.position
+            )
 
         high, low = 1.0, 1e-2
         while not shows(low):
