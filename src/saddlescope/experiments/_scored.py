@@ -23,7 +23,7 @@ class Compared(NamedTuple):
     - `width_of_drop`: measured, 90% to 10%.
     - `baseline`: what a plain rule says.
     - `read_off`: the run has no saddle for this height or the next, so that its end lies half way between losses read off its curve: nothing that theory could have said.
-    - `recruited`: whether the unit that theory named is the one that grew; None where it names none, or units have no places of their own.
+    - `recruited`: whether the unit that grew most is among those that theory named, and `named` how many it named; None where it names none, or many units of order 1 grow together.
     """
 
     family: str
@@ -41,6 +41,7 @@ class Compared(NamedTuple):
     width_of_drop: float | None
     baseline: float | None
     recruited: bool | None
+    named: int | None
     read_off: bool
 
     @property
@@ -130,8 +131,8 @@ def judge(drawn: Drawn, run: Simulated, prediction: Prediction, baselines: Seque
         height = None if stage.height is None else abs(stage.height - other.height) / run.first
         recruited = None
         if stage.recruits and other.recruits and next_same:
-            # as many as theory names; more grow together where units share a ray
-            recruited = set(stage.recruits) == set(other.recruits[: len(stage.recruits)])
+            # at large scales several grow together: how many theory names is counted too
+            recruited = other.recruits[0] in stage.recruits
         compared.append(
             Compared(
                 drawn.family,
@@ -149,6 +150,7 @@ def judge(drawn: Drawn, run: Simulated, prediction: Prediction, baselines: Seque
                 other.width_of_drop,
                 baselines[place] if place < len(baselines) else None,
                 recruited,
+                len(stage.recruits) if recruited is not None else None,
                 read,
             )
         )

@@ -153,7 +153,10 @@ def _claims(family: str, group: Sequence[Judged], quick: bool) -> list[Claim]:
     )
     recruited = [c.recruited for c in compared if c.recruited is not None]
     if recruited:
-        add("recruited", "Part of drops in which the unit grew that theory named.", recruited, np.mean, (0.99, 1.0))
+        sentence = "Part of drops in which the unit that grew most is among those that theory named."
+        add("recruited", sentence, recruited, np.mean, (0.99, 1.0))
+        named = [c.named for c in compared if c.named is not None]
+        add("units named", "How many units theory names for a drop, on average.", named, np.mean, (1.0, 1.5))
     return found
 
 
@@ -238,8 +241,19 @@ def _table(by_family: dict[str, list[Judged]], failures: list[str], seconds: lis
             inside = [j for j in group if j.status == status]
             if inside:
                 statuses.append((family, status, *_cells(summarize(inside))))
+    sources: list[tuple[str, ...]] = [("family", "source", *HEAD)]
+    for family, group in by_family.items():
+        for source in ("closed form", "quadrature", "reduced ODE"):
+            inside = [
+                j._replace(compared=chosen)
+                for j in group
+                if (chosen := tuple(c for c in j.compared if c.source == source))
+            ]
+            if inside:
+                sources.append((family, source, *_cells(summarize(inside))))
     parts = [
         _rows.aligned(rows),
+        "By how a time was obtained\n" + _rows.aligned(sources),
         "By how far timescales are apart\n" + _rows.aligned(strata),
         "By the weakest status of a prediction\n" + _rows.aligned(statuses),
         "Worst ends (a specification of each beside this table, in scoreboard/worst)\n" + _worst(by_family, folder),
