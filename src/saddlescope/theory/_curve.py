@@ -11,6 +11,8 @@ BETWEEN = 4
 PERSISTENCE, START_RATIO = 0.1, 0.5
 #: Least difference of loss to a neighbouring plateau, as a part of the whole drop.
 LOSS_DIFFERENCE = 1e-3
+#: A plateau is the saddle's if its loss is nearer than this part of the smaller neighbouring drop.
+REACH = 0.25
 
 
 class Curve(NamedTuple):
@@ -73,6 +75,46 @@ def stepped(velocity: Callable[[np.ndarray], np.ndarray], learning_rate: float) 
         return first - 0.5 * learning_rate * np.imag(velocity(y + 1j * step * first)) / step
 
     return changed
+
+
+def follow(
+    velocity: Callable[[np.ndarray], np.ndarray],
+    jacobian: Callable[[np.ndarray], np.ndarray] | None,
+    loss_of: Callable[[np.ndarray], float],
+    start: np.ndarray,
+    *,
+    until_loss: float,
+    t_max: float,
+    rtol: float,
+    atol: float,
+) -> Curve:
+    """The flow y' = velocity(y) until the loss is at `until_loss`, or t at `t_max`, by an implicit method where plateaus are long against 1 / curvature."""
+    from scipy.integrate import solve_ivp
+
+    def arrived(t, y):
+        return loss_of(y) - until_loss
+
+    arrived.terminal, arrived.direction = True, -1.0
+    options = {} if jacobian is None else {"jac": lambda t, y: jacobian(y)}
+    run = solve_ivp(
+        lambda t, y: velocity(y), (0.0, t_max), start, "LSODA", rtol=rtol, atol=atol, dense_output=True, events=arrived, **options
+    )
+    t = times_within(run.t)
+    states = run.sol(t).T
+    loss = np.array([loss_of(y) for y in states])
+    speed = np.array([np.linalg.norm(velocity(y)) for y in states])
+    evaluations = int(run.nfev) + int(run.njev) * start.size
+    return Curve(t, loss, speed, lambda at: loss_of(run.sol(at)), evaluations, start.size, run.status == 1)
+
+
+def heights_of(losses: list[float], saddles: list[float], final: float) -> tuple[list[float], list[bool]]:
+    """Heights as a run would give them: a saddle's loss where the curve comes near to it, else the curve's own; and which are the curve's."""
+    bounds = [np.inf, *saddles, final]
+    odd = [False] * len(losses)
+    for i in range(1, len(losses)):
+        smaller = min(bounds[i] - bounds[i + 1], bounds[i + 1] - bounds[i + 2])
+        odd[i] = not abs(losses[i] - saddles[i]) <= REACH * smaller
+    return [loss if o else saddle for loss, saddle, o in zip(losses, saddles, odd, strict=True)], odd
 
 
 class Seen(NamedTuple):

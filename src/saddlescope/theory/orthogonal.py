@@ -11,7 +11,7 @@ import numpy as np
 from ..complexity import effective_width
 from ..networks import AbstractLens
 from ._base import AbstractPredictor, Cost, PredictedEnd, PredictedStage, Prediction, Problem, Width
-from ._curve import Curve, Seen, seen
+from ._curve import REACH, Curve, Seen, heights_of, seen
 from ._early import Settled, settle
 from ._late import Late, evolve
 from ._masked import Units
@@ -21,11 +21,9 @@ from ._rays import Rays, rays_of
 NEGLIGIBLE = 1e-5
 #: The last stage is over at this part of the smallest loss that a ray adds.
 DONE = 1e-3
-#: A plateau is the saddle's if its loss is nearer than this part of the smaller neighbouring drop, as for the plateaus of a run.
-REACH = 0.25
-STEPS = 20_000
+STEPS, LOOKING_STEPS = 20_000, 2_000
 #: Smallest factor of the weights at which a plateau that does not show is looked for, and the accuracy of the scale found.
-SMALLEST, SCALE_RATIO = 1e-40, 1.25
+SMALLEST, SCALE_RATIO = 1e-20, 1.25
 
 
 class OrthogonalRays(AbstractPredictor):
@@ -111,9 +109,9 @@ class _Account:
             units,
             joining,
             self.join,
-            until_loss=self.end + DONE * smallest,
+            done=DONE * smallest,
             t_max=self.join + 4 * (30 + max(-np.log(max(size, 1e-300)), 0.0)) * len(pulls) / slowest,
-            steps=STEPS,
+            steps=STEPS if factor == 1.0 else LOOKING_STEPS,
             learning_rate=self.problem.learning_rate or 0.0,
         )
 
@@ -132,17 +130,13 @@ class _Account:
 
     def prediction(self) -> Prediction:
         late = self.late()
+        self.end = late.end
         found = [s for s in seen(late.curve, self.initial_speed(), self.end) if s.listed]
         sets = [np.zeros(len(self.rays.moment), bool) if s.position == 0 else self.fitted(late, s) for s in found]
         heights = [self.height(f) for f in sets]
         losses = [float(late.curve.loss[s.position]) for s in found]
-        final = self.end if late.curve.finished else float(late.curve.loss[-1])
-        bounds = [np.inf, *heights, final]
-        curved = [False] * len(found)
-        for i in range(1, len(found)):
-            smaller = min(bounds[i] - bounds[i + 1], bounds[i + 1] - bounds[i + 2])
-            curved[i] = not abs(losses[i] - heights[i]) <= REACH * smaller
-        heights = [loss if odd else height for loss, odd, height in zip(losses, curved, heights, strict=True)]
+        final = late.end if late.curve.finished else float(late.curve.loss[-1])
+        heights, curved = heights_of(losses, heights, final)
         stages, start = [], 0.0
         for i, (s, height) in enumerate(zip(found, heights, strict=True)):
             following = heights[i + 1] if i + 1 < len(heights) else final
@@ -150,7 +144,8 @@ class _Account:
             stages.append(stage)
             start = stage.t_end if stage.t_end is not None else start
         merged = self._merged(late, heights)
-        whole = self._width(late, float(late.curve.t[-1]))
+        residual = np.linalg.norm(late.residual_at(float(late.curve.t[-1])), axis=1)
+        whole = self._width(late, float(late.curve.t[-1]), residual < 0.5 * np.linalg.norm(self.rays.target, axis=1))
         notes = []
         if late.kinks:
             notes.append(f"{late.kinks} times a unit leaves a ray after the early phase, because its readout was turned by what others learned.")
@@ -177,7 +172,7 @@ class _Account:
                 rate = max(rate, float(np.linalg.norm(self.rays.pull[open_])))
             if end is not None and open_.size and self._learned(late, open_, end, following):
                 recruits.append(number)
-        width = 0 if s.position == 0 else self._width(late, float(curve.t[s.position]))
+        width = 0 if s.position == 0 else self._width(late, float(curve.t[s.position]), fitted)
         stepped = self.problem.learning_rate is not None
         return PredictedStage(
             height,
@@ -219,8 +214,24 @@ class _Account:
         second = (self.problem.learning_rate or 0.0) * float(np.linalg.norm(self.rays.pull, 2))
         return shift + 1e-7 * end + second**2 * end
 
-    def _width(self, late: Late, t: float) -> Width:
+    def _width(self, late: Late, t: float, fitted: np.ndarray) -> Width:
+        """One ray a sign of a line, where units that are active on all of it learned it and no other; otherwise counted in the network as it is then."""
         units = late.units_at(t)
+        groups = [line.rays[np.sign(line.pull) == sign] for line in self.rays.lines for sign in (1, -1)]
+        groups = [g[fitted[g]] for g in groups if np.any(fitted[g])]
+        everywhere = np.zeros(len(fitted), bool)
+        total = np.zeros(self.rays.pull.shape)
+        for g in groups:
+            others = fitted.copy()
+            others[g] = False
+            alone = np.all(units.active[:, g], axis=1) & ~np.any(units.active[:, others], axis=1)
+            total += units.z[alone].T @ units.v[alone]
+            everywhere[g] = True
+        wanted = np.where(everywhere[:, None], self.rays.target, 0.0)
+        missing = self.rays.moment @ np.sum((wanted - total) ** 2 * everywhere[:, None], axis=1)
+        # half of the tolerance of an effective width, 1e-2 of the target's size
+        if groups and missing < (0.5e-2) ** 2 * 2 * (self.origin - self.rays.irreducible):
+            return len(groups)
         u = self.u + (np.where(units.active, units.z, 0.0) - np.maximum(self.z, 0.0)) @ self.rays.direction
         network = self.lens.put(u, units.v.reshape(self.shape))
         return effective_width(network, self.problem.objective).widths[0]

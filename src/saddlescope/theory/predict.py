@@ -3,10 +3,12 @@
 from ..networks import AbstractNetwork
 from ..objective import Objective
 from ._base import AbstractPredictor, Prediction, Problem, outside
+from .deep import DeepLinear
 from .orthogonal import OrthogonalRays
+from .scalar_chain import ScalarChain
 
 #: In order: the firmest first, the general fallback last.
-PREDICTORS: tuple[AbstractPredictor, ...] = (OrthogonalRays(),)
+PREDICTORS: tuple[AbstractPredictor, ...] = (ScalarChain(), OrthogonalRays(), DeepLinear())
 
 
 def predict(network: AbstractNetwork, objective: Objective, *, learning_rate: float | None = None) -> Prediction:
