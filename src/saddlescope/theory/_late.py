@@ -35,7 +35,15 @@ class Late:
 
 
 def evolve(
-    rays: Rays, units: Units, joining: Units, join: float, *, done: float, t_max: float, steps: int, learning_rate: float = 0.0
+    rays: Rays,
+    units: Units,
+    joining: Units,
+    join: float,
+    *,
+    done: float,
+    t_max: float,
+    steps: int,
+    learning_rate: float = 0.0,
 ) -> Late:
     """Follows the reduced flow from t = 0.
 

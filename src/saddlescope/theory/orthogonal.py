@@ -21,6 +21,8 @@ from ._rays import Rays, rays_of
 NEGLIGIBLE = 1e-5
 #: The last stage is over at this part of the smallest loss that a ray adds.
 DONE = 1e-3
+#: What the solver and kinks taken together add, relative to t.
+SOLVER = 5e-7
 STEPS, LOOKING_STEPS = 20_000, 2_000
 #: Smallest factor of the weights at which a plateau that does not show is looked for, and the accuracy of the scale found.
 SMALLEST, SCALE_RATIO = 1e-20, 1.25
@@ -75,7 +77,12 @@ class _Account:
     def _join(self, final: list[Settled]) -> float:
         """When the output of units that grow by themselves is `NEGLIGIBLE` (or e times what it is at first): kinks before it count as early."""
         amplitudes, rates = np.concatenate([e.growing for e in final]), np.concatenate([e.rate for e in final])
-        size = np.concatenate([np.full(len(e.rate), np.linalg.norm(self.rays.target[line.rays])) for e, line in zip(final, self.rays.lines, strict=True)])
+        size = np.concatenate(
+            [
+                np.full(len(e.rate), np.linalg.norm(self.rays.target[line.rays]))
+                for e, line in zip(final, self.rays.lines, strict=True)
+            ]
+        )
 
         def part(t: float) -> float:
             with np.errstate(over="ignore"):
@@ -131,7 +138,7 @@ class _Account:
     def prediction(self) -> Prediction:
         late = self.late()
         self.end = late.end
-        found = [s for s in seen(late.curve, self.initial_speed(), self.end) if s.listed]
+        found = seen(late.curve, self.initial_speed(), self.end)
         sets = [np.zeros(len(self.rays.moment), bool) if s.position == 0 else self.fitted(late, s) for s in found]
         heights = [self.height(f) for f in sets]
         losses = [float(late.curve.loss[s.position]) for s in found]
@@ -148,19 +155,27 @@ class _Account:
         whole = self._width(late, float(late.curve.t[-1]), residual < 0.5 * np.linalg.norm(self.rays.target, axis=1))
         notes = []
         if late.kinks:
-            notes.append(f"{late.kinks} times a unit leaves a ray after the early phase, because its readout was turned by what others learned.")
+            notes.append(
+                f"{late.kinks} times a unit leaves a ray after the early phase, because its readout was turned by what others learned."
+            )
         if not np.all(self.carried):
-            notes.append(f"{int(np.sum(~self.carried))} rays have no unit that can learn them: the run rests above the optimum.")
+            notes.append(
+                f"{int(np.sum(~self.carried))} rays have no unit that can learn them: the run rests above the optimum."
+            )
         return Prediction(
             tuple(stages),
-            PredictedEnd(final, whole, "rays" if whole else "origin", 1e-9 * self.origin if late.curve.finished else None),
+            PredictedEnd(
+                final, whole, "rays" if whole else "origin", 1e-9 * self.origin if late.curve.finished else None
+            ),
             "data" if len(stages) > 1 else "none",
             OrthogonalRays.name,
             merged=merged,
             notes=tuple(notes),
         )
 
-    def _stage(self, late: Late, s: Seen, height: float, following: float, fitted: np.ndarray, start: float, curved: bool) -> PredictedStage:
+    def _stage(
+        self, late: Late, s: Seen, height: float, following: float, fitted: np.ndarray, start: float, curved: bool
+    ) -> PredictedStage:
         curve = late.curve
         end = curve.crossing(0.5 * (height + following), start)
         first, last = (curve.crossing(height - part * (height - following), start) for part in (0.1, 0.9))
@@ -196,23 +211,29 @@ class _Account:
 
     def _learned(self, late: Late, rays: np.ndarray, end: float, following: float) -> bool:
         """Whether the drop at `end` is (also) that of these rays: most of their loss goes before the level nine tenths down is passed."""
-        at = late.curve.crossing(following + 1e-2 * max(late.curve.loss_at(end) - following, 0.0), end) or float(late.curve.t[-1])
+        at = late.curve.crossing(following + 1e-2 * max(late.curve.loss_at(end) - following, 0.0), end) or float(
+            late.curve.t[-1]
+        )
         left = np.linalg.norm(late.residual_at(at)[rays]) ** 2
         return bool(left < 0.25 * np.linalg.norm(self.rays.target[rays]) ** 2)
 
     def _error(self, late: Late, end: float) -> float:
         """Half of a 95% interval: kinks of the early phase shift by the output then, over the target; the solver's share; a learning rate's second order."""
         shift = 0.0
+        first = float(np.sqrt(np.sum(np.sum(self.units.z**2, axis=1) * np.sum(self.units.v**2, axis=1))))
         for line, settled in zip(self.rays.lines, self.settled, strict=True):
             weight = settled.growing**2
             if not np.any(weight > 0):
                 continue
-            size = np.linalg.norm(self.rays.target[line.rays])
+            size = float(np.linalg.norm(self.rays.target[line.rays]))
+            rate = float(np.sum(weight * settled.rate) / np.sum(weight))
             with np.errstate(over="ignore"):
-                part = np.array([np.sum(0.5 * weight * np.exp(2 * settled.rate * t)) / size for t in settled.time])
-            shift = max(shift, float(np.sum(weight * part) / np.sum(weight) / np.sum(weight * settled.rate) * np.sum(weight)))
+                at_kink = np.array([np.sum(0.5 * weight * np.exp(2 * settled.rate * t)) / size for t in settled.time])
+            # outputs that do not grow, of either sign; what pending units would have added until they join
+            still = first / size + (NEGLIGIBLE if np.any(settled.pending) else 0.0)
+            shift = max(shift, (float(np.sum(weight * at_kink) / np.sum(weight)) + still) / rate)
         second = (self.problem.learning_rate or 0.0) * float(np.linalg.norm(self.rays.pull, 2))
-        return shift + 1e-7 * end + second**2 * end
+        return shift + SOLVER * end + second**2 * end
 
     def _width(self, late: Late, t: float, fitted: np.ndarray) -> Width:
         """One ray a sign of a line, where units that are active on all of it learned it and no other; otherwise counted in the network as it is then."""
@@ -269,7 +290,7 @@ class _Account:
 
     def _fit_time(self, curve: Curve, late: Late, rays: np.ndarray) -> float:
         half = 0.5 * float(np.sum(self.rays.losses[rays]))
-        for t in curve.t[:: 4]:
+        for t in curve.t[::4]:
             if 0.5 * float(self.rays.moment[rays] @ np.sum(late.residual_at(float(t))[rays] ** 2, axis=1)) < half:
                 return float(t)
         return np.inf
@@ -283,7 +304,7 @@ class _Account:
         def shows(factor: float) -> bool:
             late = self.late(factor)
             found = seen(late.curve, factor * self.initial_speed(), self.end)
-            return any(s.listed and abs(self.height(self.fitted(late, s)) - level) <= 1e-3 * drop for s in found if s.position)
+            return any(abs(self.height(self.fitted(late, s)) - level) <= 1e-3 * drop for s in found if s.position)
 
         high, low = 1.0, 1e-2
         while not shows(low):

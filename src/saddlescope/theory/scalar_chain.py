@@ -27,7 +27,7 @@ class ScalarChain(AbstractPredictor):
             return "needs one unit in every hidden layer, one input and one output"
         if problem.learning_rate is not None:
             return "needs gradient flow: steps do not conserve differences of squares"
-        return None if LinearData.of(problem.objective).drops().size else "no linear map lowers the loss"
+        return None if LinearData.of(problem.objective).modes()[0].size else "no linear map lowers the loss"
 
     def predict(self, problem: Problem) -> Prediction:
         assert isinstance(problem.network, Deep)
@@ -55,8 +55,12 @@ class ScalarChain(AbstractPredictor):
         whole = problem.network.num_weights()
         stuck = start <= 0 and np.any(gaps <= 1e-14 * np.max(w**2))
         if stuck:
-            reason = "a factor of the wrong sign has an equal partner: both vanish together, and the flow ends in the saddle"
-            return Prediction((), PredictedEnd(data.total, width(0), "origin", 1e-12 * data.total), "none", self.name, notes=(reason,))
+            reason = (
+                "a factor of the wrong sign has an equal partner: both vanish together, and the flow ends in the saddle"
+            )
+            return Prediction(
+                (), PredictedEnd(data.total, width(0), "origin", 1e-12 * data.total), "none", self.name, notes=(reason,)
+            )
         goals = [_reach(product, s / lam * (1 - np.sqrt(1 - part))) for part in (0.1, 0.5, 0.9)]
         path = np.linspace(start, goals[2], 2000)
         speeds = np.array([speed(p) for p in path])
@@ -116,6 +120,12 @@ def _time(product, s: float, lam: float, start: float, goal: float) -> tuple[flo
         return unit * np.cosh(x) / (b * (s - lam * b * p))
 
     value, error, info = quad(
-        integrand, float(np.arcsinh(start / unit)), float(np.arcsinh(goal / unit)), epsrel=1e-12, epsabs=0.0, limit=500, full_output=1
+        integrand,
+        float(np.arcsinh(start / unit)),
+        float(np.arcsinh(goal / unit)),
+        epsrel=1e-12,
+        epsabs=0.0,
+        limit=500,
+        full_output=1,
     )[:3]
     return float(value), float(error), int(info["neval"])
