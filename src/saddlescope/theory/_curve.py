@@ -11,6 +11,8 @@ BETWEEN = 4
 PERSISTENCE, START_RATIO = 0.1, 0.5
 #: Least difference of loss to a neighbouring plateau, as a part of the whole drop.
 LOSS_DIFFERENCE = 1e-3
+#: A plateau is the saddle's if its loss is nearer than this part of the smaller neighbouring drop.
+REACH = 0.25
 
 
 class Curve(NamedTuple):
@@ -20,6 +22,7 @@ class Curve(NamedTuple):
     - `loss_at`: of a time, from the dense output.
     - `evaluations`: of the reduced gradient; `state_size`: the most weights that moved at once.
     - `finished`: whether it came to the loss where it was to stop.
+    - `state_at`: of a time, where the whole run has states of one form.
     """
 
     t: np.ndarray
@@ -29,6 +32,7 @@ class Curve(NamedTuple):
     evaluations: int
     state_size: int
     finished: bool
+    state_at: Callable[[float], np.ndarray] | None = None
 
     def crossing(self, level: float, after: float = 0.0) -> float | None:
         """The first time from `after` on at which the loss falls through `level`; None if it does not."""
@@ -75,50 +79,116 @@ def stepped(velocity: Callable[[np.ndarray], np.ndarray], learning_rate: float) 
     return changed
 
 
+def follow(
+    velocity: Callable[[np.ndarray], np.ndarray],
+    jacobian: Callable[[np.ndarray], np.ndarray] | None,
+    loss_of: Callable[[np.ndarray], float],
+    start: np.ndarray,
+    *,
+    until_loss: float,
+    t_max: float,
+    rtol: float,
+    atol: float,
+) -> Curve:
+    """The flow y' = velocity(y) until the loss is at `until_loss`, or t at `t_max`, by an implicit method where plateaus are long against 1 / curvature."""
+    from scipy.integrate import solve_ivp
+
+    def arrived(t, y):
+        return loss_of(y) - until_loss
+
+    arrived.terminal, arrived.direction = True, -1.0
+    options = {} if jacobian is None else {"jac": lambda t, y: jacobian(y)}
+    run = solve_ivp(
+        lambda t, y: velocity(y),
+        (0.0, t_max),
+        start,
+        "LSODA",
+        rtol=rtol,
+        atol=atol,
+        dense_output=True,
+        events=arrived,
+        **options,
+    )
+    t = times_within(run.t)
+    states = run.sol(t).T
+    loss = np.array([loss_of(y) for y in states])
+    speed = np.array([np.linalg.norm(velocity(y)) for y in states])
+    evaluations = int(run.nfev) + int(run.njev) * start.size
+    return Curve(t, loss, speed, lambda at: loss_of(run.sol(at)), evaluations, start.size, run.status == 1, run.sol)
+
+
+def heights_of(losses: list[float], saddles: list[float], final: float) -> tuple[list[float], list[bool]]:
+    """Heights as a run would give them: a saddle's loss where the curve comes near to it, else the curve's own; and which are the curve's."""
+    bounds = [np.inf, *saddles, final]
+    odd = [False] * len(losses)
+    for i in range(1, len(losses)):
+        smaller = min(bounds[i] - bounds[i + 1], bounds[i + 1] - bounds[i + 2])
+        odd[i] = not abs(losses[i] - saddles[i]) <= REACH * smaller
+    return [loss if o else saddle for loss, saddle, o in zip(losses, saddles, odd, strict=True)], odd
+
+
 class Seen(NamedTuple):
-    """A minimum of the speed: its position in the curve, persistence in decades, and whether a run would list it."""
+    """A plateau of a curve: its position there (0: the start), and its persistence in decades."""
 
     position: int
     persistence: float
-    listed: bool
 
 
 def seen(curve: Curve, speed: float, last: float) -> list[Seen]:
-    """The plateaus of a curve: minima of equal loss are one; t = 0 is first where the true `speed` there is small enough. `last`: the loss of its end."""
-    drop = float(curve.loss[0]) - last
-    found: list[Seen] = []
-    top = float(np.max(curve.speed, initial=0.0))
-    for i, persistence in plateaus(curve._replace(speed=np.append(min(speed, curve.speed[0]), curve.speed[1:]))):
-        loss = float(curve.loss[i])
-        if abs(loss - last) < LOSS_DIFFERENCE * drop:
+    """The plateaus of a curve by the rule for those of a run, without its care for noise.
+
+    Minima of log10(speed) that persist and whose loss is neither the end's nor their neighbour's; the start stands for those that share its loss.
+
+    **Arguments:** `speed`: the true one at t = 0; `last`: the loss at which the run will end.
+    """
+    log_speed = np.log10(np.maximum(np.append(speed, curve.speed[1:]), 1e-300))
+    least = LOSS_DIFFERENCE * (float(curve.loss[0]) - last)
+
+    def same(i: int, loss: float) -> bool:
+        return abs(float(curve.loss[i]) - loss) < least
+
+    groups: list[list[tuple[int, float, float]]] = []
+    lowest = np.inf
+    for i, left, right in _minima(log_speed):
+        persists = right >= PERSISTENCE and (left >= PERSISTENCE or log_speed[i] < lowest)
+        lowest = min(lowest, float(log_speed[i]))
+        if not persists or same(i, last):
             continue
-        if found and abs(loss - curve.loss[found[-1].position]) < LOSS_DIFFERENCE * drop:
-            before = found[-1]
-            if before.position > 0 and persistence > before.persistence:
-                found[-1] = Seen(i, persistence, persistence >= PERSISTENCE)
+        if groups and same(i, float(curve.loss[_slowest(groups[-1], log_speed)[0]])):
+            groups[-1].append((i, left, right))
+        else:
+            groups.append([(i, left, right)])
+    found = []
+    for number, group in enumerate(groups):
+        until = _slowest(groups[number + 1], log_speed)[0] if number + 1 < len(groups) else log_speed.size
+        i, left, right = _slowest(group, log_speed)
+        if (
+            number == 0
+            and same(0, float(curve.loss[i]))
+            and log_speed[0] <= np.max(log_speed[i:until]) + np.log10(START_RATIO)
+        ):
+            found.append(Seen(0, right))
             continue
-        found.append(Seen(i, persistence, persistence >= PERSISTENCE or (i == 0 and speed <= START_RATIO * top)))
+        inner = [minimum for minimum in group if minimum[0] > 0]
+        if inner:
+            i, left, right = _slowest(inner, log_speed)
+            if min(left, right) >= PERSISTENCE:
+                found.append(Seen(i, min(left, right)))
     return found
 
 
-def plateaus(curve: Curve) -> list[tuple[int, float]]:
-    """Position and persistence (decades) of every minimum of the speed that stands out at all, t = 0 first where it is one.
+def _slowest(group: list[tuple[int, float, float]], log_speed: np.ndarray) -> tuple[int, float, float]:
+    return min(group, key=lambda minimum: log_speed[minimum[0]])
 
-    Persistence is the rise of log10(speed) on the lower side before a lower minimum is reached. Those of less than `PERSISTENCE` are included, because a reader may want to
-    know by how much they fail.
-    """
-    log_speed = np.log10(np.maximum(curve.speed, 1e-300))
-    inner = np.flatnonzero((log_speed[1:-1] < log_speed[:-2]) & (log_speed[1:-1] <= log_speed[2:])) + 1
-    found: list[tuple[int, float]] = []
-    first_top = float(np.max(log_speed[: inner[0] + 1])) if inner.size else float(np.max(log_speed))
-    if log_speed[0] <= first_top + np.log10(START_RATIO):
-        found.append((0, first_top - float(log_speed[0])))
-    for i in inner:
-        lower = np.flatnonzero(log_speed < log_speed[i])
-        left, right = lower[lower < i], lower[lower > i]
-        rises = [
-            np.max(log_speed[(left[-1] if left.size else 0) : i + 1]) - log_speed[i],
-            np.max(log_speed[i : (right[0] if right.size else log_speed.size)]) - log_speed[i],
-        ]
-        found.append((int(i), float(min(rises))))
+
+def _minima(values: np.ndarray) -> list[tuple[int, float, float]]:
+    """Position of every local minimum but the last point, and the rise on its left and right before a lower point is reached."""
+    padded = np.concatenate([[np.inf], values, [-np.inf]])
+    found = []
+    for i in np.flatnonzero((padded[1:-1] < padded[:-2]) & (padded[1:-1] <= padded[2:])):
+        lower = np.flatnonzero(values < values[i])
+        before, after = lower[lower < i], lower[lower > i]
+        left = np.max(values[(before[-1] if before.size else 0) : i + 1]) - values[i]
+        right = np.max(values[i : (after[0] if after.size else values.size)]) - values[i]
+        found.append((int(i), float(left), float(right)))
     return found

@@ -24,12 +24,14 @@ RTOL, ATOL = 1e-10, 1e-11
 
 @dataclass(frozen=True)
 class Late:
-    """The reduced run: `curve`; `residual_at` a time [rays, readouts]; `units_at` a time; `kinks`: how often a unit left a ray on the way."""
+    """The reduced run: `curve`; `residual_at` a time [rays, readouts]; `units_at` a time; `kinks`: how often a unit left a ray on
+    the way; `end`: the loss at which no unit has anything left to learn."""
 
     curve: Curve
     residual_at: Callable[[float], np.ndarray]
     units_at: Callable[[float], Units]
     kinks: int
+    end: float
 
 
 def evolve(
@@ -38,7 +40,7 @@ def evolve(
     joining: Units,
     join: float,
     *,
-    until_loss: float,
+    done: float,
     t_max: float,
     steps: int,
     learning_rate: float = 0.0,
@@ -49,7 +51,7 @@ def evolve(
 
     - `units`: effective weights at t = 0, without kinks up to `join`.
     - `joining`: what is added to them at `join`, and where units are active from then on: weights are true ones after it.
-    - `until_loss`, `t_max`, `steps`: where to stop.
+    - `done`: the run stops this far above the loss at which no unit has anything left to learn; `t_max`, `steps`: or there.
     - `learning_rate`: of gradient descent, whose steps follow the flow of a slightly changed field (see `stepped`); 0 for gradient flow.
     """
     from scipy.integrate import DOP853
@@ -61,9 +63,9 @@ def evolve(
     starts, pieces = [0.0], []
     early = True
     t, y, evaluations, kinks, largest = 0.0, masked.start, 0, 0, masked.state_size
-    finished, solver = False, None
+    finished, solver, end = False, None, _end(rays, joining.active)
     for _ in range(steps):
-        finished = not early and masked.loss(y) <= until_loss
+        finished = not early and masked.loss(y) <= end + done
         if finished or t >= t_max or (y.size == 0 and not early):
             break
         if y.size == 0 or join <= 0.0:  # nothing moves before the others join
@@ -94,7 +96,7 @@ def evolve(
                 units, left = _without_left(rays, masked, y, now, masked.units.active & (now.z < 0))
                 kinks += left
             evaluations += 0 if solver is None else solver.nfev
-            masked = Masked.of(rays, units)
+            masked, end = Masked.of(rays, units), _end(rays, units.active)
             largest = max(largest, masked.state_size)
             y, solver = masked.start, None
     evaluations += 0 if solver is None else solver.nfev
@@ -125,7 +127,11 @@ def evolve(
         return reduced.units_at(state)
 
     curve = Curve(grid, loss, speed, loss_at, evaluations, largest, finished)
-    return Late(curve, residual_at, units_then, kinks)
+    return Late(curve, residual_at, units_then, kinks, end)
+
+
+def _end(rays: Rays, active: np.ndarray) -> float:
+    return rays.irreducible + float(np.sum(rays.losses[~np.any(active, axis=0)]))
 
 
 def _first_leave(masked: Masked, dense, start: float, end: float, leaving: np.ndarray) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 from ..complexity import effective_width
 from ..networks import AbstractLens
 from ._base import AbstractPredictor, Cost, PredictedEnd, PredictedStage, Prediction, Problem, Width
-from ._curve import Curve, Seen, seen
+from ._curve import REACH, Curve, Seen, heights_of, seen
 from ._early import Settled, settle
 from ._late import Late, evolve
 from ._masked import Units
@@ -21,11 +21,11 @@ from ._rays import Rays, rays_of
 NEGLIGIBLE = 1e-5
 #: The last stage is over at this part of the smallest loss that a ray adds.
 DONE = 1e-3
-#: A plateau is the saddle's if its loss is nearer than this part of the smaller neighbouring drop, as for the plateaus of a run.
-REACH = 0.25
-STEPS = 20_000
+#: What the solver and kinks taken together add, relative to t.
+SOLVER = 5e-7
+STEPS, LOOKING_STEPS = 20_000, 2_000
 #: Smallest factor of the weights at which a plateau that does not show is looked for, and the accuracy of the scale found.
-SMALLEST, SCALE_RATIO = 1e-40, 1.25
+SMALLEST, SCALE_RATIO = 1e-20, 1.25
 
 
 class OrthogonalRays(AbstractPredictor):
@@ -116,9 +116,9 @@ class _Account:
             units,
             joining,
             self.join,
-            until_loss=self.end + DONE * smallest,
+            done=DONE * smallest,
             t_max=self.join + 4 * (30 + max(-np.log(max(size, 1e-300)), 0.0)) * len(pulls) / slowest,
-            steps=STEPS,
+            steps=STEPS if factor == 1.0 else LOOKING_STEPS,
             learning_rate=self.problem.learning_rate or 0.0,
         )
 
@@ -137,17 +137,13 @@ class _Account:
 
     def prediction(self) -> Prediction:
         late = self.late()
-        found = [s for s in seen(late.curve, self.initial_speed(), self.end) if s.listed]
+        self.end = late.end
+        found = seen(late.curve, self.initial_speed(), self.end)
         sets = [np.zeros(len(self.rays.moment), bool) if s.position == 0 else self.fitted(late, s) for s in found]
         heights = [self.height(f) for f in sets]
         losses = [float(late.curve.loss[s.position]) for s in found]
-        final = self.end if late.curve.finished else float(late.curve.loss[-1])
-        bounds = [np.inf, *heights, final]
-        curved = [False] * len(found)
-        for i in range(1, len(found)):
-            smaller = min(bounds[i] - bounds[i + 1], bounds[i + 1] - bounds[i + 2])
-            curved[i] = not abs(losses[i] - heights[i]) <= REACH * smaller
-        heights = [loss if odd else height for loss, odd, height in zip(losses, curved, heights, strict=True)]
+        final = late.end if late.curve.finished else float(late.curve.loss[-1])
+        heights, curved = heights_of(losses, heights, final)
         stages, start = [], 0.0
         for i, (s, height) in enumerate(zip(found, heights, strict=True)):
             following = heights[i + 1] if i + 1 < len(heights) else final
@@ -155,7 +151,8 @@ class _Account:
             stages.append(stage)
             start = stage.t_end if stage.t_end is not None else start
         merged = self._merged(late, heights)
-        whole = self._width(late, float(late.curve.t[-1]))
+        residual = np.linalg.norm(late.residual_at(float(late.curve.t[-1])), axis=1)
+        whole = self._width(late, float(late.curve.t[-1]), residual < 0.5 * np.linalg.norm(self.rays.target, axis=1))
         notes = []
         if late.kinks:
             notes.append(
@@ -190,7 +187,7 @@ class _Account:
                 rate = max(rate, float(np.linalg.norm(self.rays.pull[open_])))
             if end is not None and open_.size and self._learned(late, open_, end, following):
                 recruits.append(number)
-        width = 0 if s.position == 0 else self._width(late, float(curve.t[s.position]))
+        width = 0 if s.position == 0 else self._width(late, float(curve.t[s.position]), fitted)
         stepped = self.problem.learning_rate is not None
         return PredictedStage(
             height,
@@ -223,21 +220,39 @@ class _Account:
     def _error(self, late: Late, end: float) -> float:
         """Half of a 95% interval: kinks of the early phase shift by the output then, over the target; the solver's share; a learning rate's second order."""
         shift = 0.0
+        first = float(np.sqrt(np.sum(np.sum(self.units.z**2, axis=1) * np.sum(self.units.v**2, axis=1))))
         for line, settled in zip(self.rays.lines, self.settled, strict=True):
             weight = settled.growing**2
             if not np.any(weight > 0):
                 continue
-            size = np.linalg.norm(self.rays.target[line.rays])
+            size = float(np.linalg.norm(self.rays.target[line.rays]))
+            rate = float(np.sum(weight * settled.rate) / np.sum(weight))
             with np.errstate(over="ignore"):
-                part = np.array([np.sum(0.5 * weight * np.exp(2 * settled.rate * t)) / size for t in settled.time])
-            shift = max(
-                shift, float(np.sum(weight * part) / np.sum(weight) / np.sum(weight * settled.rate) * np.sum(weight))
-            )
+                at_kink = np.array([np.sum(0.5 * weight * np.exp(2 * settled.rate * t)) / size for t in settled.time])
+            # outputs that do not grow, of either sign; what pending units would have added until they join
+            still = first / size + (NEGLIGIBLE if np.any(settled.pending) else 0.0)
+            shift = max(shift, (float(np.sum(weight * at_kink) / np.sum(weight)) + still) / rate)
         second = (self.problem.learning_rate or 0.0) * float(np.linalg.norm(self.rays.pull, 2))
-        return shift + 1e-7 * end + second**2 * end
+        return shift + SOLVER * end + second**2 * end
 
-    def _width(self, late: Late, t: float) -> Width:
+    def _width(self, late: Late, t: float, fitted: np.ndarray) -> Width:
+        """One ray a sign of a line, where units that are active on all of it learned it and no other; otherwise counted in the network as it is then."""
         units = late.units_at(t)
+        groups = [line.rays[np.sign(line.pull) == sign] for line in self.rays.lines for sign in (1, -1)]
+        groups = [g[fitted[g]] for g in groups if np.any(fitted[g])]
+        everywhere = np.zeros(len(fitted), bool)
+        total = np.zeros(self.rays.pull.shape)
+        for g in groups:
+            others = fitted.copy()
+            others[g] = False
+            alone = np.all(units.active[:, g], axis=1) & ~np.any(units.active[:, others], axis=1)
+            total += units.z[alone].T @ units.v[alone]
+            everywhere[g] = True
+        wanted = np.where(everywhere[:, None], self.rays.target, 0.0)
+        missing = self.rays.moment @ np.sum((wanted - total) ** 2 * everywhere[:, None], axis=1)
+        # half of the tolerance of an effective width, 1e-2 of the target's size
+        if groups and missing < (0.5e-2) ** 2 * 2 * (self.origin - self.rays.irreducible):
+            return len(groups)
         u = self.u + (np.where(units.active, units.z, 0.0) - np.maximum(self.z, 0.0)) @ self.rays.direction
         network = self.lens.put(u, units.v.reshape(self.shape))
         return effective_width(network, self.problem.objective).widths[0]
@@ -289,9 +304,7 @@ class _Account:
         def shows(factor: float) -> bool:
             late = self.late(factor)
             found = seen(late.curve, factor * self.initial_speed(), self.end)
-            return any(
-                s.listed and abs(self.height(self.fitted(late, s)) - level) <= 1e-3 * drop for s in found if s.position
-            )
+            return any(abs(self.height(self.fitted(late, s)) - level) <= 1e-3 * drop for s in found if s.position)
 
         high, low = 1.0, 1e-2
         while not shows(low):
