@@ -4,8 +4,11 @@ $\dot Z = A(Z)\,Z$ with $Z = [U; V]$ and $A = \begin{pmatrix}0 & R\\ R^\top & 0\
 Z in the space of units, whose dimension does not grow with the width, and any basis of that span will do for units (a QR). Two reductions use this:
 
 - *all rows*: exact, weights + readouts columns at most;
-- *growing rows*: only the combinations in which the overlaps $c_k$ lie, one a mode, and only the inputs and readouts that B reaches. Left out are weights that decay
-  or never move: relative to what is kept they act with their own size, squared.
+- *reached rows*: the inputs and readouts that B reaches, with every combination of units in which they lie. Left out are rows that never move or decay.
+- *growing rows*: of these only the combinations in which the overlaps $c_k$ lie, one a mode. Left out is also what decays in other combinations; where modes do not commute
+  the first drop turns the later directions, input and output sides differently, into it.
+
+What is left out acts with its own size, squared.
 """
 
 from typing import NamedTuple
@@ -21,7 +24,7 @@ RTOL = 1e-9
 #: Part of the whole drop below which nothing that is still to come can be a plateau's (`series.PlateauConstants.loss_difference` is 10 times that).
 REST = 1e-4
 #: States looked at within each step of order 8.
-INSIDE = 6
+INSIDE = 8
 #: Rows whose singular values are below this part of the largest depend on each other, to rounding.
 DEPENDENT = 1e-13
 #: Newton steps for a crossing; each takes the flow itself from the step's beginning.
@@ -121,7 +124,16 @@ class Curve(NamedTuple):
 
 def growing(lines: Lines, modes: Modes, learning_rate: float | None) -> Reduced:
     """The reduction to growing rows."""
-    basis = _span(modes.plus)
+    return _reached(lines, modes, span(modes.plus), learning_rate)
+
+
+def reached(lines: Lines, modes: Modes, learning_rate: float | None) -> Reduced:
+    """The reduction to reached rows."""
+    rows = np.concatenate([modes.into.T @ lines.u, modes.out.T @ lines.v])
+    return _reached(lines, modes, span(rows), learning_rate)
+
+
+def _reached(lines: Lines, modes: Modes, basis: np.ndarray, learning_rate: float | None) -> Reduced:
     u, v = (modes.into.T @ lines.u) @ basis, (modes.out.T @ lines.v) @ basis
     b = modes.l * modes.s
     return Reduced(modes.sigma, b, np.concatenate([u, v]), lowest(lines, modes), modes.into, modes.out, learning_rate)
@@ -133,7 +145,7 @@ def every(lines: Lines, modes: Modes, learning_rate: float | None) -> Reduced:
     seen = values > 1e-13 * values[-1]
     vectors = vectors[:, seen]
     state = np.concatenate([vectors.T @ lines.u, lines.v])
-    state = state @ _span(state)
+    state = state @ span(state)
     out = np.eye(lines.b.shape[1])
     return Reduced(values[seen], vectors.T @ lines.b, state, lowest(lines, modes), vectors, out, learning_rate)
 
@@ -142,7 +154,7 @@ def lowest(lines: Lines, modes: Modes) -> float:
     return max(lines.height - 0.5 * float(np.sum(modes.tau**2)), 0.0)
 
 
-def _span(rows: np.ndarray) -> np.ndarray:
+def span(rows: np.ndarray) -> np.ndarray:
     """An orthonormal basis of the span of the rows, [units, rank]."""
     size = np.linalg.norm(rows, axis=1, keepdims=True)
     _, sizes, basis = np.linalg.svd(rows / np.where(size > 0, size, 1.0), full_matrices=False)

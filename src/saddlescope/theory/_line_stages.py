@@ -44,10 +44,17 @@ class Saddles:
 
     def escape_rate(self, learned: tuple[int, ...]) -> float:
         """Largest singular value of the residual correlation there: the rate of a unit that is silent."""
+        return float(np.linalg.svd(self._residual(learned), compute_uv=False)[0])
+
+    def escape_direction(self, learned: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """Its singular vectors: what such a unit's input weights (in the modes' $l$) and output weights (in their $r$) turn to."""
+        left, _, right = np.linalg.svd(self._residual(learned), full_matrices=False)
+        return self.modes.l.T @ left[:, 0], right[0]
+
+    def _residual(self, learned: tuple[int, ...]) -> np.ndarray:
         kept = list(learned)
         function = (self.left[:, kept] * self.tau[kept]) @ self.right[:, kept].T
-        residual = np.sqrt(self.modes.sigma)[:, None] * (self.t - function)
-        return float(np.linalg.svd(residual, compute_uv=False)[0])
+        return np.sqrt(self.modes.sigma)[:, None] * (self.t - function)
 
     def nearest(self, problem: Reduced, state: np.ndarray) -> tuple[int, ...]:
         """The modes that the function of a reduced state has learned by more than half."""
