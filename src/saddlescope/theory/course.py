@@ -45,6 +45,11 @@ class Samples:
     shift: list[float] = field(default_factory=list)
     carried: list[tuple[np.ndarray, Units]] = field(default_factory=list)
 
+    def cut(self, length: int) -> None:
+        """Forgets what follows the first sample from `length` on."""
+        for name in ("t", "loss", "own", "waiting", "shift", "carried"):
+            del getattr(self, name)[length + 1 :]
+
 
 class Wait(NamedTuple):
     """A wait that ended: when it began, in which residual, and the unit that grew first, with its weights at the beginning."""
@@ -138,7 +143,7 @@ class Course:
         without = motion.residual(self.state[self.together])  # what all that wait would have to explain
         at_first = motion.contributions(crowd.units)
         level = np.maximum(NOTICED, OUTGROWN * at_first)
-        began, at_start = self.t, crowd.units
+        began, at_start, length = self.t, crowd.units, len(self.samples.t)
         for _ in range(MOST_WAITING):
             seen = without - motion.parts(crowd.units).sum(axis=0)
             neglected = float(np.linalg.norm(seen - residual)) / size
@@ -157,7 +162,8 @@ class Course:
             if not np.isfinite(self.t) or self.t > 1e15 * max(began, 1.0 / size):
                 break
             self.shift += neglected * (self.t - before)
-        self.t = before if not np.isfinite(self.t) else self.t
+        self.t = began
+        self.samples.cut(length)
         self.ended = "stays"
         return None
 
