@@ -16,7 +16,6 @@ from saddlescope.init import put
 from saddlescope.tasks import InContextRegression, QuadraticTeacher, Samples
 from saddlescope.theory import predict
 from saddlescope.theory._base import Problem
-from saddlescope.theory.any_unit import AnyUnit
 from saddlescope.theory.chain import Chain, UnitsByForm, alone, strengths
 from saddlescope.theory.escape_times import escape_times
 from saddlescope.theory.motion import QuadraticForms
@@ -138,17 +137,22 @@ def test_a_unit_of_degree_two_is_read_as_its_quadratic_form(case, rng):
     loss = objective.build(Samples(x, y), network)
     lens = network.lenses()[0]
     assert QuadraticForms.refuses(lens, loss) is None
-    by_form, by_derivatives = QuadraticForms(lens, loss), AnyUnit(lens, loss)
+    motion = QuadraticForms(lens, loss)
     with jax.enable_x64(True):
         value, gradient = loss.loss_and_gradient(network)
-    for motion in (by_form, by_derivatives):
-        residual = motion.residual(motion.start)
-        velocity = motion.in_residual(residual)(motion.start)
-        expected = -np.concatenate([np.asarray(gradient.u), np.asarray(gradient.v).reshape(3, -1)], axis=1)
-        assert abs(motion.loss(residual) / float(value) - 1) < 1e-12
-        assert np.max(np.abs(velocity - expected)) < 1e-11 * np.max(np.abs(expected))
-    ours, other = (m.jacobian(m.start, m.residual(m.start)) for m in (by_form, by_derivatives))
-    assert np.max(np.abs(ours - other)) < 1e-11 * np.max(np.abs(other))
+    residual = motion.residual(motion.start)
+    velocity = motion.in_residual(residual)(motion.start)
+    expected = -np.concatenate([np.asarray(gradient.u), np.asarray(gradient.v).reshape(3, -1)], axis=1)
+    assert abs(motion.loss(residual) / float(value) - 1) < 1e-12
+    assert np.max(np.abs(velocity - expected)) < 1e-11 * np.max(np.abs(expected))
+    # the Jacobian by differences of the velocity: their square is 1e-10
+    jacobian, h = motion.jacobian(motion.start, residual), 1e-5
+    for k in rng.integers(0, motion.start.size, 4):
+        step = np.zeros(motion.start.size)
+        step[k] = h
+        ends = [motion.start + sign * step.reshape(motion.start.shape) for sign in (1, -1)]
+        ahead, behind = (motion.in_residual(motion.residual(end))(end).ravel() for end in ends)
+        assert np.max(np.abs((ahead - behind) / (2 * h) - jacobian[:, k])) < 1e-7 * np.max(np.abs(jacobian))
 
 
 class Signed(AbstractNeuron):
@@ -207,7 +211,9 @@ def test_ends_heights_and_recruits_are_those_of_the_whole_network(name, scale):
     motion = QuadraticForms(network.lenses()[0], loss)
     last = run.state(run.steps[-1])
     count = len(network.u)
-    split = np.concatenate([last[: network.u.size].reshape(count, -1), last[network.u.size :].reshape(count, -1)], axis=1)
+    split = np.concatenate(
+        [last[: network.u.size].reshape(count, -1), last[network.u.size :].reshape(count, -1)], axis=1
+    )
     large = set(np.flatnonzero(motion.contributions(split) > 0.05))
     recruits = [unit for stage in prediction.stages for unit in stage.recruits]
     assert set(recruits) == large

@@ -203,7 +203,11 @@ class Course:
             self.state_size = max(self.state_size, segment.y.size)
             peak = max(peak, segment.speed)
             while steps < MOST_MOVING:
-                segment.step()
+                try:
+                    segment.step()
+                except FloatingPointError:
+                    self.ended = "work"
+                    return None
                 steps += 1
                 peak = max(peak, segment.speed)
                 if not segment.due():
