@@ -22,7 +22,7 @@ EQUAL = 1e-3
 #: Weaker directions than this part of the strongest are rounding.
 SEEN = 1e-6
 #: Ascents to the strongest directions of units of order 3 or more.
-STARTS, ASCENTS = 32, 200
+STARTS, ASCENTS = 16, 60
 
 
 class Chain(AbstractPredictor):
@@ -68,33 +68,52 @@ class Chain(AbstractPredictor):
 
     def cause(self, motion: AbstractMotion) -> Cause:
         """What separates the stages: the units' initial weights; the data too, where they favour some directions."""
-        found = strengths(motion)
-        return "initialisation" if found[0] - found[-1] <= EQUAL * found[0] else "both"
+        return "initialisation" if _equal(strengths(motion)) else "both"
 
 
 def strengths(motion: AbstractMotion) -> np.ndarray:
-    r"""What the data offer to one small unit, largest first: the strengths of the directions that it can grow along.
+    r"""What the data offer to one small unit, largest first: how fast v grows along directions of u that it can grow along.
 
-    Order 2: singular values of $Q$ with $\dot v = u^\top Q u$ at the origin. Higher orders: the local maxima of $|\dot v|$ over |u| = 1, found by ascent from
-    random directions.
+    Order 2: singular values of $Q$ with $\dot v = u^\top Q u$ at the origin. Higher orders: the maximum of $|\dot v|$ over |u| = 1, found by ascent from random
+    directions, then those over directions orthogonal to the ones before, as far as they equal the first.
     """
     weights, readout = motion.weights, motion.size - motion.weights
     if motion.lens.facts.order == 2:
         units = np.concatenate([np.zeros((readout, weights)), np.eye(readout)], axis=1)
         _, own = motion.slopes(units, motion.target)
         values = np.linalg.svd(own[:, :weights, :weights].reshape(-1, weights) / 2, compute_uv=False)
-    else:
-        size = float(np.sqrt(np.mean(motion.start[:, :weights] ** 2)))  # where the leading order rules
-        velocity = motion.in_residual(motion.target)
-        u = np.random.default_rng(0).standard_normal((STARTS, weights))
-        v = np.zeros((STARTS, readout))
-        for _ in range(ASCENTS):
-            u = u * (size / np.linalg.norm(u, axis=1)[:, None])
-            v = velocity(np.concatenate([u, v], axis=1))[:, weights:]
-            u = velocity(np.concatenate([u, v], axis=1))[:, :weights]
-        values = np.linalg.norm(v, axis=1)
-    values = np.sort(values)[::-1]
-    return values[values > SEEN * values[0]]
+        return values[values > SEEN * values[0]]
+    found: list[float] = []
+    left = np.eye(weights)
+    while not found or (len(found) < weights and _equal(found)):
+        value, direction = _strongest(motion, left)
+        if found and value <= SEEN * found[0]:
+            break
+        found.append(value)
+        left = left - np.outer(direction, direction)
+    return np.array(found)
+
+
+def _equal(values: np.ndarray | list[float]) -> bool:
+    return bool(max(values) - min(values) <= EQUAL * max(values))
+
+
+def _strongest(motion: AbstractMotion, within: np.ndarray) -> tuple[float, np.ndarray]:
+    """The largest |v'| of a small unit whose direction lies in the range of a projector, relative to size^order, and where."""
+    weights = motion.weights
+    size = float(np.sqrt(np.mean(motion.start[:, :weights] ** 2)))  # where the leading order rules
+    velocity = motion.in_residual(motion.target)
+    u = np.random.default_rng(0).standard_normal((STARTS, weights))
+    v = np.zeros((STARTS, motion.size - weights))
+    for _ in range(ASCENTS):
+        u = u @ within
+        u = u * (size / np.maximum(np.linalg.norm(u, axis=1), 1e-300)[:, None])
+        v = velocity(np.concatenate([u, v], axis=1))[:, weights:]
+        u = velocity(np.concatenate([u, v], axis=1))[:, :weights]
+    values = np.linalg.norm(v, axis=1)
+    best = int(np.argmax(values))
+    u = u[best] @ within
+    return float(values[best] / size**motion.lens.facts.order), u / max(float(np.linalg.norm(u)), 1e-300)
 
 
 class UnitsByForm(Chain):

@@ -45,6 +45,11 @@ class Samples:
     shift: list[float] = field(default_factory=list)
     carried: list[tuple[np.ndarray, Units]] = field(default_factory=list)
 
+    def cut(self, length: int) -> None:
+        """Forgets what follows the first sample from `length` on."""
+        for name in ("t", "loss", "own", "waiting", "shift", "carried"):
+            del getattr(self, name)[length + 1 :]
+
 
 class Wait(NamedTuple):
     """A wait that ended: when it began, in which residual, and the unit that grew first, with its weights at the beginning."""
@@ -138,7 +143,7 @@ class Course:
         without = motion.residual(self.state[self.together])  # what all that wait would have to explain
         at_first = motion.contributions(crowd.units)
         level = np.maximum(NOTICED, OUTGROWN * at_first)
-        began, at_start = self.t, crowd.units
+        began, at_start, length = self.t, crowd.units, len(self.samples.t)
         for _ in range(MOST_WAITING):
             seen = without - motion.parts(crowd.units).sum(axis=0)
             neglected = float(np.linalg.norm(seen - residual)) / size
@@ -157,7 +162,8 @@ class Course:
             if not np.isfinite(self.t) or self.t > 1e15 * max(began, 1.0 / size):
                 break
             self.shift += neglected * (self.t - before)
-        self.t = before if not np.isfinite(self.t) else self.t
+        self.t = began
+        self.samples.cut(length)
         self.ended = "stays"
         return None
 
@@ -197,7 +203,11 @@ class Course:
             self.state_size = max(self.state_size, segment.y.size)
             peak = max(peak, segment.speed)
             while steps < MOST_MOVING:
-                segment.step()
+                try:
+                    segment.step()
+                except FloatingPointError:
+                    self.ended = "work"
+                    return None
                 steps += 1
                 peak = max(peak, segment.speed)
                 if not segment.due():

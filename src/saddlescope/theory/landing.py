@@ -12,7 +12,7 @@ FLAT = 1e-8
 DOWN = 1e-6
 STEPS = 30
 #: |gradient| relative to |residual| x (largest column of the Jacobian); rounding leaves some more.
-STATIONARY, ROUNDING = 1e-13, 1e-9
+STATIONARY, ROUNDING, SMALLEST = 1e-13, 1e-9, 1e-3
 
 
 class Rest(NamedTuple):
@@ -48,7 +48,9 @@ def rest(motion: AbstractMotion, units: Units, others: np.ndarray | float = 0.0)
         curvature = float(np.max(np.abs(values)))
         down = bool(values[0] < -DOWN * curvature)
         column = np.sqrt(np.max(np.sum(outputs**2, axis=0)))
-        relative = np.linalg.norm(gradient) / max(np.linalg.norm(residual) * column, 1e-300)
+        # a residual that all but vanishes leaves a gradient of the rounding of the target
+        size = max(np.linalg.norm(residual), SMALLEST * motion.scale)
+        relative = np.linalg.norm(gradient) / max(size * column, 1e-300)
         if relative <= STATIONARY or np.linalg.norm(residual) <= 1e-14 * motion.scale:
             break
         kept = np.abs(values) > FLAT * curvature

@@ -15,6 +15,8 @@ from .motion import Units
 TOLERANCES = (CARRYING, 3e-2, 1e-1, 2.5e-1)
 #: Accepted is a fixed point whose loss is within this part of the smaller neighbouring drop.
 REACH = 0.25
+#: It counts at once where f moves by at most the first part of the target, and not at all beyond the second.
+NEARBY, FARTHEST = 0.1, 0.3
 #: Features closer to proportional than this may act as one unit, which is then looked at.
 ALIKE = 0.9
 #: Of the neglected part's integral over time, by so much at most is an end late or early: calibrated on random problems (docs/theory_units.md).
@@ -74,7 +76,7 @@ class Reading:
         stages, merged = [], []
         start: float | None = 0.0
         for plateau, here, after in zip(self.plateaus, saddles, following, strict=True):
-            stands = after is end and course.ended in ("stays", "work", "crowded")
+            stands = after is end and course.ended in ("work", "crowded")
             t_end = None if stands else self._crossing(here.height, after.height, 0.5)
             width = self._width(here.height, after.height) if t_end is not None else None
             recruits = self._recruits(here, after, t_end)
@@ -134,11 +136,18 @@ class Reading:
     def _saddle(self, index: np.ndarray, units: Units, loss: float, reach: float) -> _Saddle:
         """The fixed point that units are near whose function has this loss; the state itself where there is none."""
         size = self.motion.contributions(units)
+        best: tuple[np.ndarray, Rest] | None = None
         for least in TOLERANCES:
             chosen = size > least
-            point = rest(self.motion, units[chosen]) if np.any(chosen) else rest(self.motion, units[:0])
-            if point is not None and abs(point.loss - loss) <= reach:
-                return self._described(index[chosen], point, "fixed_point")
+            point = rest(self.motion, units[chosen])
+            if point is None or abs(point.loss - loss) > reach or point.moved > FARTHEST:
+                continue
+            if best is None or point.moved < best[1].moved:
+                best = index[chosen], point
+            if point.moved <= NEARBY:
+                break
+        if best is not None:
+            return self._described(*best, "fixed_point")
         chosen = size > CARRYING
         residual = self.motion.residual(units[chosen])
         return self._described(index[chosen], Rest(units[chosen], residual, loss, 0.0, 0.0, False), "curve")

@@ -1,5 +1,6 @@
 """Units that move exactly coupled, and the crowd that follows them through a transition."""
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -75,7 +76,9 @@ class Together:
 
     def step(self) -> None:
         before, residual, speed = self.solver.t, self.residual, self.speed
-        message = self.solver.step()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # LSODA's: that it failed is in its status
+            message = self.solver.step()
         if self.solver.status == "failed":
             raise FloatingPointError(message)
         self.y, after = self.solver.y, self.solver.t

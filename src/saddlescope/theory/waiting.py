@@ -58,7 +58,7 @@ class Waiting:
                     change = sum(c * k for c, k in zip(row, stages, strict=False) if c != 0.0)
                     after = self.units + h * change
                     stages.append(velocity(after))
-                error = self._error(h, stages, after, method.errors)
+                error = self._error(h, stages, after, method.errors) if np.all(np.isfinite(after)) else np.inf
             self.evaluations += len(stages) - 1
             if error <= 1.0:
                 growth = GROW if error == 0.0 else min(GROW, SAFETY * error ** (-1 / 8))
