@@ -79,6 +79,7 @@ class Judged(NamedTuple):
     - `count_right`: as many plateaus; None where theory abstained.
     - `marginal`: a plateau of the run has a persistence between 0.1 and 0.3 decades, where a count is a matter of the constant.
     - `end_error`: difference of the heights of the end as a part of the first loss.
+    - `seconds`: what the prediction took, compilation included.
     """
 
     family: str
@@ -94,13 +95,20 @@ class Judged(NamedTuple):
     marginal: bool
     end_error: float | None
     compared: tuple[Compared, ...]
+    seconds: float = 0.0
 
     @property
     def count_right(self) -> bool | None:
         return None if self.count is None else self.count == self.count_measured
 
 
-def judge(drawn: Drawn, run: Simulated, prediction: Prediction, baselines: Sequence[float | None] = ()) -> Judged:
+def judge(
+    drawn: Drawn,
+    run: Simulated,
+    prediction: Prediction,
+    baselines: Sequence[float | None] = (),
+    seconds: float = 0.0,
+) -> Judged:
     """Compares a prediction with its run.
 
     Where there are as many plateaus on both sides they are paired in order, otherwise by height; then an end is compared where the next heights agree too, for it lies
@@ -169,6 +177,7 @@ def judge(drawn: Drawn, run: Simulated, prediction: Prediction, baselines: Seque
         any(s.persistence is not None and MARGINAL[0] <= s.persistence <= MARGINAL[1] for s in run.stages),
         None if end is None else abs(end - run.end) / run.first,
         tuple(compared),
+        seconds,
     )
 
 
@@ -180,7 +189,7 @@ def _place(height: float | None, heights: Sequence[float], same: float) -> int |
 
 
 class Summary(NamedTuple):
-    """What is said of some problems together."""
+    """What is said of some problems together. `expected`: median of the expected error of an end over the end itself; coverage is worth little where it is large."""
 
     problems: int
     abstained: float
@@ -196,6 +205,8 @@ class Summary(NamedTuple):
     heights: float | None
     recruited: float | None
     better_than_baseline: float | None
+    expected: float | None
+    seconds: float | None
 
 
 def summarize(judged: Sequence[Judged]) -> Summary:
@@ -208,6 +219,7 @@ def summarize(judged: Sequence[Judged]) -> Summary:
     heights = [c.height_error for j in judged for c in j.compared if c.height_error is not None]
     heights += [j.end_error for j in judged if j.end_error is not None and not j.abstained]
     counted = [j for j in judged if j.count_right is not None and not j.marginal]
+    sharp = [c.expected_error / c.predicted for c in compared if c.expected_error is not None and c.predicted]
     gains = [
         c.baseline_error / max(abs(c.predicted - c.measured), c.measured_error or 0.0, 1e-15 * c.measured)
         for c in compared
@@ -228,6 +240,8 @@ def summarize(judged: Sequence[Judged]) -> Summary:
         _percentile(heights, 95),
         _mean(recruited),
         _percentile(gains, 50),
+        _percentile(sharp, 50),
+        _percentile([j.seconds for j in judged], 50),
     )
 
 

@@ -79,8 +79,9 @@ def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
             reason = f"{type(error).__name__}: {error}"
             prediction = outside(Asked(made.network, made.objective), (reason,))
             failures.append(f"{drawn.family} {drawn.number}: prediction failed with {reason}")
-        seconds.append(time.monotonic() - began)
-        judged.append(judge(drawn, run, prediction, baselines(drawn, made.network, made.objective)))
+        took = time.monotonic() - began
+        seconds.append(took)
+        judged.append(judge(drawn, run, prediction, baselines(drawn, made.network, made.objective), took))
     order = list(FAMILIES)
     judged.sort(key=lambda j: (order.index(j.family), j.number))
     progress(0.96, "scoreboard: drawing")
@@ -198,9 +199,11 @@ HEAD = (
     "/width 50%",
     "/width 95%",
     "covered",
+    "expected 50%",
     "count",
     "heights 95%",
     "unit",
+    "seconds 50%",
 )
 
 
@@ -221,9 +224,11 @@ def _cells(s: Summary) -> tuple[str, ...]:
         small(s.over_width_median),
         small(s.over_width_percentile),
         percent(s.coverage),
+        small(s.expected),
         f"{percent(s.counts_right)} of {s.outside_margin}",
         small(s.heights),
         percent(s.recruited),
+        "-" if s.seconds is None else f"{s.seconds:.2g}",
     )
 
 
