@@ -8,6 +8,7 @@ import pytest
 
 import saddlescope as ss
 from saddlescope import runs
+from saddlescope.cli import main
 from saddlescope.objective import Objective
 from saddlescope.runs import intervention
 from saddlescope.runs.counterfactual import spectrum_of
@@ -177,3 +178,21 @@ def test_the_summary_of_a_run_says_that_the_cause_was_found_by_intervention(foun
     summary = ss.summarize(runs.with_cause(record, found("linear")))
     assert (summary["cause"], summary["cause_basis"]) == ("data", "intervention")
     assert summary["intervention"] == json.loads(json.dumps(dataclasses.asdict(found("linear"))))
+
+
+def test_the_command_line_intervenes_on_request(tmp_path, found, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(runs, "cause", lambda problem, progress: asked.append(problem.spec) or found("linear"))
+    path = tmp_path / "small.toml"
+    path.write_text(
+        '[network]\narchitecture = "fully_connected"\nactivation = "linear"\nunits = 20\n'
+        '[task]\nkind = "linear_teacher"\nsingular_values = [2.0, 0.8]\n[init]\nscale = 1e-4\n'
+    )
+    for flags, basis in (([], "facts"), (["--intervene"], "intervention")):
+        out = tmp_path / basis
+        assert main(["run", str(path), "--out", str(out), "--json", *flags]) == 0
+        printed = json.loads(capsys.readouterr().out)
+        saved = json.loads((out / "summary.json").read_text())
+        assert printed["cause_basis"] == saved["cause_basis"] == basis
+        assert ("intervention" in saved) == bool(flags)
+    assert len(asked) == 1
