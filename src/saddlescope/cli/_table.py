@@ -6,7 +6,19 @@ from typing import Any
 
 def stages_table(summary: Mapping[str, Any]) -> str:
     """The stages of a run and its end, one a row, and what each is in words; `-` for what is not known. `summary` is that of summary.json."""
-    head = ["stage", "height", "t_start", "t_end", "+-", "width", "kind", "index", "escape"]
+    foretold = any((stage.get("predicted") or {}).get("t_end") is not None for stage in summary["stages"])
+    head = [
+        "stage",
+        "height",
+        "t_start",
+        "t_end",
+        "+-",
+        *(["theory"] if foretold else []),
+        "width",
+        "kind",
+        "index",
+        "escape",
+    ]
     rows = [
         [
             str(place),
@@ -14,6 +26,7 @@ def stages_table(summary: Mapping[str, Any]) -> str:
             number(stage.get("t_start")),
             "censored" if stage.get("censored") else number(stage.get("t_end")),
             number(stage.get("t_end_error"), digits=2),
+            *([number((stage.get("predicted") or {}).get("t_end"))] if foretold else []),
             width_text(stage.get("effective_width")),
             word(stage.get("kind")),
             number(stage.get("index")),
@@ -22,15 +35,29 @@ def stages_table(summary: Mapping[str, Any]) -> str:
         for place, stage in enumerate(summary["stages"], start=1)
     ]
     end = summary.get("end") or {}
-    last = [number(end.get("height")), "", "", "", width_text(end.get("effective_width")), word(end.get("kind"))]
+    last = [
+        number(end.get("height")),
+        "",
+        "",
+        "",
+        *([""] if foretold else []),
+        width_text(end.get("effective_width")),
+        word(end.get("kind")),
+    ]
     rows.append(["end", *last, number(end.get("index")), ""])
     count = len(summary["stages"])
     cause = f"; cause: {summary['cause']}" if count and summary.get("cause") else ""
     ended = f"ended: {word(summary.get('ended'))}, loss {number(summary.get('final_loss'))}"
     named = [*((str(n), s) for n, s in enumerate(summary["stages"], start=1)), ("end", end)]
     words = [f"{name}: {_sentence(stage)}" for name, stage in named if "certificate" in stage]
+    words += [_unseen(stage) for stage in summary.get("predicted_only") or ()]
     lines = [aligned([head, *rows]), *words, f"{count} stage{'' if count == 1 else 's'}{cause}; {ended}"]
     return "\n".join(lines)
+
+
+def _unseen(stage: Mapping[str, Any]) -> str:
+    what = f"theory expects a plateau at loss {number(stage.get('height'))}, width {width_text(stage.get('effective_width'))}"
+    return f"{what}, until t = {number(stage.get('t_end'))}: {word(stage.get('why'))}."
 
 
 def _sentence(stage: Mapping[str, Any]) -> str:

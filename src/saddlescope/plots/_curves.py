@@ -79,10 +79,26 @@ def draw_loss(ax: Axes, record: xr.Dataset, *, divisor: float = 1.0, levels: boo
                 "label": "end error",
             }
             ax.errorbar(stage.t_end, middle, xerr=error, **bar)
+    _mark_predicted_ends(ax, stages, view)
     marker = {"marker": "o", "markersize": 3} if np.isfinite(loss).sum() < 2 else {}
     ax.plot(t, loss, color=_style.BLUE, linewidth=1.6, zorder=3, label="loss", **marker)
     set_time_axis(ax, view)
     _loss_limits(ax, loss)
+
+
+def _mark_predicted_ends(ax: Axes, stages: tuple[_reading.Stage, ...], view: tuple[str, float, float]) -> None:
+    """A small triangle on the time axis where theory expected each stage to end (label `predicted end`)."""
+    ends = [s.predicted_end for s in stages if s.predicted_end is not None and view[1] <= s.predicted_end <= view[2]]
+    if ends:
+        look = {
+            "linestyle": "none",
+            "marker": "^",
+            "markersize": 3.5,
+            "color": _style.VERMILLION,
+            "clip_on": False,
+            "zorder": 5,
+        }
+        ax.plot(ends, [0.0] * len(ends), transform=ax.get_xaxis_transform(), label="predicted end", **look)
 
 
 def _span(view: tuple[str, float, float], t: float) -> float:

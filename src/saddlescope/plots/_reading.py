@@ -17,7 +17,7 @@ COUNTED = {"rays": "ray", "copies": "distinct unit", "active": "unit"}
 class Stage:
     """One plateau as drawn. Times in (learning rate) x (steps); None is unknown; `snapshot` is at the slowest point.
 
-    `gone` is where a curve without a known `t_end` has plainly left the plateau: a tenth below its height.
+    `gone` is where a curve without a known `t_end` has plainly left the plateau: a tenth below its height. `predicted_end`: theory's `t_end`.
     """
 
     height: float | None
@@ -28,6 +28,7 @@ class Stage:
     kind: str | None
     snapshot: int | None
     gone: float | None = None
+    predicted_end: float | None = None
 
     @property
     def label(self) -> str:
@@ -134,6 +135,7 @@ def stages(record: xr.Dataset) -> tuple[Stage, ...]:
                 kind=stage.get("kind"),
                 snapshot=int(at) if np.isfinite(at) and 0 <= at < count else None,
                 gone=_gone(t, loss, _known(stage.get("height"))),
+                predicted_end=_known((stage.get("predicted") or {}).get("t_end")),
             )
         )
     return tuple(found)

@@ -15,7 +15,8 @@ def run_figure(record: xr.Dataset) -> Figure:
     """Draws a run.
 
     Left, on one time axis: the loss, with each plateau shaded and named by its effective width and kind, its height a
-    thin level, its end a line (with an error bar where one is wide enough to be seen); the speed on a logarithmic
+    thin level, its end a line (with an error bar where one is wide enough to be seen), the end that theory foretold a
+    triangle on the time axis; the speed on a logarithmic
     axis with the slowest points; the effective width. Right: the first-layer weights at the start, on the plateaus
     and at the end, each panel at its own scale, which it says.
 

@@ -13,6 +13,8 @@ from ._line_stages import Saddles, Seen, seen_on
 
 #: Accepted steps of a reduced motion: about 2 (rate of the fastest mode) / (that of the slowest) of them are needed on a plateau.
 MOST_STEPS = 20_000
+#: Steps times numbers in the state: a few seconds.
+MOST_WORK = 1_000_000
 #: Numbers in the state of the exact reduction, beyond which it costs more than a second.
 MOST_NUMBERS = 4_000
 #: The closed form speaks where all its expected errors are below this part of the times.
@@ -178,7 +180,8 @@ def _followed(name: str, reduced: Reduced, lines: Lines, modes: Modes, saddles: 
     assert reduced.state.size < lines.whole_size, "a reduced motion is smaller than the network"
     rest = resting(modes, started(modes))
     floor = saddles.height(rest)
-    curve = curve_of(reduced, rest=floor, most_steps=MOST_STEPS)
+    steps = min(MOST_STEPS, int(MOST_WORK / reduced.state.size))
+    curve = curve_of(reduced, rest=floor, above=saddles.above(rest), most_steps=steps)
     seen = seen_on(
         curve.t,
         curve.loss,

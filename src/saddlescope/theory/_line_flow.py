@@ -25,6 +25,8 @@ RTOL = 1e-9
 REST = 1e-4
 #: States looked at within each step of order 8.
 INSIDE = 8
+#: Part of the last drop at which it is not followed further: beyond it the loss only settles, which may take long.
+LAST = 0.05
 #: Rows whose singular values are below this part of the largest depend on each other, to rounding.
 DEPENDENT = 1e-13
 #: Newton steps for a crossing; each takes the flow itself from the step's beginning.
@@ -161,13 +163,13 @@ def span(rows: np.ndarray) -> np.ndarray:
     return basis[sizes > DEPENDENT * max(sizes[0], 1e-300)].T
 
 
-def curve_of(problem: Reduced, *, rest: float, most_steps: int) -> Curve:
-    """Follows a reduced problem until its loss is within REST of the whole drop of `rest`, the loss at which it will stay.
+def curve_of(problem: Reduced, *, rest: float, above: float, most_steps: int) -> Curve:
+    """Follows a reduced problem until no plateau can come: its loss has fallen below the last saddle `above` the `rest`, the loss at which it will stay.
 
-    What remains then is too little for a plateau; one more sample says where it ends.
+    Below by all but LAST of their distance, or within REST of the whole drop; one more sample then says where it ends.
     """
     first = float(problem.loss(problem.state))
-    near = rest + REST * max(first - rest, 0.0)
+    near = rest + max(REST * max(first - rest, 0.0), LAST * (above - rest))
 
     def done(t: float, state: np.ndarray) -> bool:
         return float(problem.loss(state)) <= near

@@ -17,7 +17,10 @@ from ._base import Problem
 
 #: Second moments that differ by less than this part of the largest are the same: of rounding, 1e4 times.
 SAME = 1e-10
-RANK = "so the best function of a rank is not where the flow rests, and no formula gives the heights"
+SHARED = (
+    "needs features (patches) with one second moment that are not correlated with each other, as they are where patches overlap: the function does not "
+    "then determine the rank of the weights, and no formula gives the heights"
+)
 #: At most so many numbers are made of psi at once.
 MOST = 2e8
 
@@ -60,10 +63,11 @@ def lines_of(problem: Problem) -> Lines | str:
     if rows * features * u.shape[1] > MOST:
         return f"needs its features on the data in memory: {rows} x {features} x {u.shape[1]} numbers are too many"
     psi = np.sqrt(weight)[:, None, None] * _rows(problem, u.shape[1])
-    sigma, wrong = _shared_moment(psi)
+    sigma = _shared_moment(psi)
     if sigma is None:
-        return wrong
-    b = np.einsum("kfp,ko->pfo", psi, np.sqrt(weight)[:, None] * y)
+        return SHARED
+    # matrix products throughout: with hundreds of inputs einsum's loops would cost seconds
+    b = np.moveaxis(np.tensordot(psi, np.sqrt(weight)[:, None] * y, (0, 0)), 0, 1)
     target = float(np.sum(weight[:, None] * y**2)) + 2 * float(problem.objective.irreducible)
     return Lines(sigma, b.reshape(u.shape[1], -1), u.T, v.reshape(len(v), -1).T, 0.5 * target, target)
 
@@ -81,22 +85,14 @@ def _rows(problem: Problem, weights: int) -> np.ndarray:
         return np.moveaxis(np.asarray(objective.features(single)), 1, 2)
 
 
-def _shared_moment(psi: np.ndarray) -> tuple[np.ndarray | None, str]:
-    """The second moment that all features have, [weights, weights], or None and what is in the way."""
+def _shared_moment(psi: np.ndarray) -> np.ndarray | None:
+    """The second moment that all features have, [weights, weights]; None where they differ or are correlated with each other."""
     features = psi.shape[1]
-    blocks = [np.einsum("kp,kq->pq", psi[:, f], psi[:, f]) for f in range(features)]
-    sigma = sum(blocks) / features
+    sigma = sum(psi[:, f].T @ psi[:, f] for f in range(features)) / features
     largest = float(np.abs(sigma).max(initial=0.0))
-    if largest == 0:
-        return None, "needs inputs that are not all zero"
-    if max(float(np.abs(block - sigma).max()) for block in blocks) > SAME * largest:
-        return None, "needs one second moment at every position: those of the features (patches) differ, " + RANK
     for f in range(features):
-        for g in range(f):
-            if np.abs(np.einsum("kp,kq->pq", psi[:, f], psi[:, g])).max() > SAME * largest:
-                return (
-                    None,
-                    "needs features (patches) that are not correlated with each other, as they are where they overlap, "
-                    + RANK,
-                )
-    return sigma, ""
+        for g in range(f + 1):
+            wanted = sigma if g == f else 0.0
+            if np.abs(psi[:, f].T @ psi[:, g] - wanted).max() > SAME * largest:
+                return None
+    return sigma

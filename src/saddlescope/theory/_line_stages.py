@@ -30,6 +30,12 @@ class Saddles:
         missing = np.delete(self.tau, learned)
         return self.lowest + 0.5 * float(np.sum(missing**2))
 
+    def above(self, rest: tuple[int, ...]) -> float:
+        """The lowest saddle above the best function of a rank: its weakest mode missing, or replaced by the strongest that it lacks."""
+        missing = np.delete(self.tau, rest)
+        weakest, strongest = self.tau[list(rest)].min(initial=np.inf), missing.max(initial=0.0)
+        return self.height(rest) + 0.5 * float(weakest**2 - strongest**2) if np.isfinite(weakest) else self.height(rest)
+
     def width(self, learned: tuple[int, ...]) -> int:
         """Effective width: without the weakest modes that together change the function by at most TAU of the target."""
         sizes = np.sort(self.tau[list(learned)])
