@@ -15,8 +15,9 @@ from ._curve import Curve, stepped, times_within
 from ._masked import Masked, Units
 from ._rays import Rays
 
-#: Kinks within this time, in units of the inverse of the fastest rate, are taken together. Each is corrected to second order in it.
-WINDOW = 0.05
+#: Kinks within this time, in units of the inverse of the fastest rate, are taken together, for up to so many units; for more of them the time is longer in proportion, because
+#: each weighs less. Each kink is corrected to second order in it.
+WINDOW, FEW = 0.05, 200
 #: Places in a step at which a unit that left a ray is looked for.
 PLACES = 16
 RTOL, ATOL = 1e-10, 1e-11
@@ -59,6 +60,7 @@ def evolve(
     fastest = max(float(np.linalg.norm(rays.pull, 2)), 1e-300)
     size = float(np.sqrt(np.mean(units.v**2)))
     atol = ATOL * (size if size > 0 else 1.0)
+    window = WINDOW / fastest * max(1.0, len(units.v) / FEW)
     masked = Masked.of(rays, units)
     starts, pieces = [0.0], []
     early = True
@@ -83,8 +85,8 @@ def evolve(
         leaving = np.zeros(masked.units.active.shape, bool)
         if not early:
             leaving = masked.units.active & (masked.units_at(np.asarray(dense(t_new))).z < 0)
-            if np.any(leaving):
-                t_new = min(t_new, _first_leave(masked, dense, t, t_new, leaving) + WINDOW / fastest)
+            if np.any(leaving) and t_new - t > window:
+                t_new = min(t_new, _first_leave(masked, dense, t, t_new, leaving) + window)
         pieces.append((masked, dense))
         starts.append(t_new)
         t, y = t_new, np.asarray(dense(t_new))

@@ -68,9 +68,22 @@ class Product:
         return np.concatenate([part.reshape(*state.shape[:-1], -1) for part in reversed(out)], axis=-1)
 
     def jacobian(self, state: np.ndarray) -> np.ndarray:
-        """Exact to rounding: a polynomial's derivatives at complex steps, all directions at once."""
-        step = 1e-30
-        return np.imag(self.velocity(state + 1j * step * np.eye(state.size))).T / step
+        """Derivative of `velocity` at one state [weights, weights], all directions at once: the product rule forward and back."""
+        w = self.split(state)
+        turned = [np.ascontiguousarray(matrix.T) for matrix in w]
+        change = self.split(np.eye(state.size))
+        before, d_before = [w[0]], [change[0]]
+        for matrix, d_matrix in zip(w[1:], change[1:], strict=True):
+            d_before.append(d_matrix @ before[-1] + matrix @ d_before[-1])
+            before.append(matrix @ before[-1])
+        pull, d_pull = self.data.yx - before[-1] @ self.data.xx, -(d_before[-1] @ self.data.xx)
+        out = []
+        for layer in range(len(w) - 1, 0, -1):
+            out.append(d_pull @ before[layer - 1].T + pull @ np.swapaxes(d_before[layer - 1], -1, -2))
+            d_pull = np.swapaxes(change[layer], -1, -2) @ pull + turned[layer] @ d_pull
+            pull = turned[layer] @ pull
+        out.append(d_pull)
+        return np.concatenate([part.reshape(state.size, -1) for part in reversed(out)], axis=-1).T
 
     def product(self, state: np.ndarray) -> np.ndarray:
         w = self.split(state)

@@ -18,11 +18,13 @@ from ._masked import Units
 from ._rays import Rays, rays_of
 
 #: Units join with all their kinks behind them while the output is below this part of the target; kinks to come later are followed one by one.
-NEGLIGIBLE = 1e-5
+NEGLIGIBLE = 1e-4
 #: The last stage is over at this part of the smallest loss that a ray adds.
 DONE = 1e-3
 #: What the solver and kinks taken together add, relative to t.
-SOLVER = 5e-7
+SOLVER = 1e-6
+#: In wider networks effective width is not counted but that of the saddle: one ray a sign of a line.
+MOST_UNITS = 500
 STEPS, LOOKING_STEPS = 20_000, 2_000
 #: Smallest factor of the weights at which a plateau that does not show is looked for, and the accuracy of the scale found.
 SMALLEST, SCALE_RATIO = 1e-20, 1.25
@@ -218,20 +220,28 @@ class _Account:
         return bool(left < 0.25 * np.linalg.norm(self.rays.target[rays]) ** 2)
 
     def _error(self, late: Late, end: float) -> float:
-        """Half of a 95% interval: kinks of the early phase shift by the output then, over the target; the solver's share; a learning rate's second order."""
+        """Half of a 95% interval: kinks of the early phase shift by the output then, over the target (times 2: measured); the solver's share; a learning rate's second order."""
         shift = 0.0
         first = float(np.sqrt(np.sum(np.sum(self.units.z**2, axis=1) * np.sum(self.units.v**2, axis=1))))
         for line, settled in zip(self.rays.lines, self.settled, strict=True):
-            weight = settled.growing**2
-            if not np.any(weight > 0):
-                continue
             size = float(np.linalg.norm(self.rays.target[line.rays]))
-            rate = float(np.sum(weight * settled.rate) / np.sum(weight))
+            # the output at a kink, read off a table: a number for every pair of units would be too many
+            times = np.linspace(0.0, max(float(np.max(settled.time)), 1e-300), 64)
             with np.errstate(over="ignore"):
-                at_kink = np.array([np.sum(0.5 * weight * np.exp(2 * settled.rate * t)) / size for t in settled.time])
-            # outputs that do not grow, of either sign; what pending units would have added until they join
-            still = first / size + (NEGLIGIBLE if np.any(settled.pending) else 0.0)
-            shift = max(shift, (float(np.sum(weight * at_kink) / np.sum(weight)) + still) / rate)
+                table = [np.sum(0.5 * settled.growing**2 * np.exp(2 * settled.rate * t)) / size for t in times]
+                grown = settled.growing**2 * np.exp(2 * settled.rate * self.join)
+            at_kink = np.interp(settled.time, times, table)
+            late = np.sum(settled.z_join**2, axis=1) + settled.readout_join**2
+            waiting = float(np.sum(late[settled.pending]))
+            for sign in (1, -1):
+                weight = np.where(sign * settled.growing > 0, settled.growing**2, 0.0)
+                if not np.any(weight > 0):
+                    continue
+                rate = float(np.sum(weight * settled.rate) / np.sum(weight))
+                # outputs that do not grow, of either sign; what pending units would have added until they join
+                own = float(np.sum(grown[weight > 0]))
+                still = first / size + NEGLIGIBLE * waiting / (waiting + own)
+                shift = max(shift, 2 * (float(np.sum(weight * at_kink) / np.sum(weight)) + still) / rate)
         second = (self.problem.learning_rate or 0.0) * float(np.linalg.norm(self.rays.pull, 2))
         return shift + SOLVER * end + second**2 * end
 
@@ -252,6 +262,8 @@ class _Account:
         missing = self.rays.moment @ np.sum((wanted - total) ** 2 * everywhere[:, None], axis=1)
         # half of the tolerance of an effective width, 1e-2 of the target's size
         if groups and missing < (0.5e-2) ** 2 * 2 * (self.origin - self.rays.irreducible):
+            return len(groups)
+        if len(units.v) > MOST_UNITS:
             return len(groups)
         u = self.u + (np.where(units.active, units.z, 0.0) - np.maximum(self.z, 0.0)) @ self.rays.direction
         network = self.lens.put(u, units.v.reshape(self.shape))
