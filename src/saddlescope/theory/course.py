@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .crowd import Crowd
 from .landing import Rest, rest
 from .motion import AbstractMotion, Units
 from .together import Together
-from .waiting import Waiting
 
 #: A unit is noticed when phi v is this part of the target (root mean squares): a drop is then still 1e-5 ** (-1/3) = 46 of its widths away.
 NOTICED = 1e-5
@@ -88,7 +88,9 @@ class Course:
 
     @property
     def waiting(self) -> np.ndarray:
-        return np.setdiff1d(np.arange(self.count), self.together, assume_unique=True)
+        left = np.ones(self.count, dtype=bool)
+        left[self.together] = left[self.held] = False
+        return np.flatnonzero(left)
 
     def _record(self, residual: np.ndarray, own: float, waiting: float) -> None:
         s = self.samples
@@ -138,25 +140,25 @@ class Course:
     def _wait(self, residual: np.ndarray) -> np.ndarray | None:
         """Until some units are noticed: which. None if none will be."""
         motion, index = self.motion, self.waiting
-        crowd, velocity = Waiting(self.state[index]), self.motion.in_residual(residual)
+        crowd, velocity = Crowd(motion, self.state[index], residual), motion.in_residual(residual)
         size = float(np.linalg.norm(residual))
         without = motion.residual(self.state[self.together])  # what all that wait would have to explain
-        at_first = motion.contributions(crowd.units)
-        level = np.maximum(NOTICED, OUTGROWN * at_first)
-        began, at_start, length = self.t, crowd.units, len(self.samples.t)
+        level = np.maximum(NOTICED, OUTGROWN * crowd.sizes())
+        began, length = self.t, len(self.samples.t)
         for _ in range(MOST_WAITING):
-            seen = without - motion.parts(crowd.units).sum(axis=0)
+            seen = without - crowd.part()
             neglected = float(np.linalg.norm(seen - residual)) / size
-            self._record(seen, 0.0, float(np.sum(crowd.velocity(velocity) ** 2)))
-            now = motion.contributions(crowd.units)
+            self._record(seen, 0.0, crowd.squared_speed(velocity))
+            now = crowd.sizes()
             if np.any(now > level):
-                first = int(np.argmax(now))
-                self.waits.append(Wait(began, residual, int(index[first]), at_start[first]))
-                self.state[index], self.evaluations = crowd.units, self.evaluations + crowd.evaluations
-                return index[now > NOTICED]
+                first = int(index[np.argmax(now)])
+                self.waits.append(Wait(began, residual, first, self.state[first].copy()))
+                crowd.settle(residual)
+                self.state[index], self.evaluations = crowd.state(), self.evaluations + crowd.evaluations
+                return index[crowd.sizes() > NOTICED]
             before = self.t
             try:
-                self.t += crowd.advance(velocity)
+                self.t += crowd.advance(residual, velocity)
             except FloatingPointError:
                 break
             if not np.isfinite(self.t) or self.t > 1e15 * max(began, 1.0 / size):
@@ -217,7 +219,7 @@ class Course:
                 except FloatingPointError:
                     self.ended = "crowded"
                     return None
-                grown = self._noticed()
+                grown = self._noticed(segment.crowd.sizes())
                 if grown.size:
                     segment.close()
                     self._choose(grown)
@@ -233,12 +235,10 @@ class Course:
         self.ended = "work"
         return None
 
-    def _noticed(self) -> np.ndarray:
+    def _noticed(self, sizes: np.ndarray) -> np.ndarray:
         """Waiting units that have grown until they count; where there is no room, only what can no longer be left out."""
         room = min(MOST_TOGETHER, self.count - 1) - len(self.together)
-        index = np.setdiff1d(self.waiting, self.held)
-        size = self.motion.contributions(self.state[index])
-        return index[size > (NOTICED if room > 0 else PRESSING)]
+        return self.waiting[sizes > (NOTICED if room > 0 else PRESSING)]
 
     def _land(self) -> np.ndarray | None:
         """The residual at the fixed point beside the state, if the units that move together are all but there and nothing else is afoot."""

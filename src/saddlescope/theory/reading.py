@@ -112,7 +112,7 @@ class Reading:
             predictor=name,
             merged=tuple(merged),
             notes=notes,
-            extras={"t": self.t, "loss": self.loss, "speed": self.speed, "ended": course.ended},
+            extras={"t": self.t, "loss": self.loss, "speed": self.speed, "ended": course.ended, "shift": self.shift},
         )
 
     # ------------------------------------------------------------------------------------------------------------ times

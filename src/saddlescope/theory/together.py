@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .crowd import Crowd
 from .motion import Units
-from .waiting import Waiting
 
 if TYPE_CHECKING:
     from .course import Course
@@ -29,20 +29,15 @@ class Together:
         self.index = course.together
         self.y = course.state[self.index].reshape(-1)
         self.shape = (len(self.index), motion.size)
-        self.crowd_index = np.setdiff1d(course.waiting, course.held)
-        self.crowd = Waiting(course.state[self.crowd_index])
+        self.crowd_index = course.waiting
         self.began = course.t
         self.residual = self._residual(self.y)
         self._measure(self.y)
         self.slowing = False
         self._sync_at, self._sync_residual, self._sum = 0.0, self.residual, np.zeros_like(self.residual)
-        self._rate = (
-            self.crowd.rate(motion.in_residual(self.residual)(self.crowd.units)) if len(self.crowd_index) else 0.0
-        )
-        self._crowd_speed = self._speed_of_crowd()
-        self._part = motion.parts(self.crowd.units).sum(
-            axis=0
-        )  # of f, by the crowd, and how it changes: seen, not felt
+        self.crowd = Crowd(motion, course.state[self.crowd_index], self.residual)
+        self._look()
+        self._part = self.crowd.part()  # of f, by the crowd, and how it changes: seen, not felt
         self._drift = np.zeros_like(self._part)
         self.since = 0
         self.solver = LSODA(
@@ -69,10 +64,9 @@ class Together:
         self.own = float(np.sum(self._velocity(y) ** 2))
         self.speed = float(np.sqrt(self.own))
 
-    def _speed_of_crowd(self) -> float:
-        if not len(self.crowd_index):
-            return 0.0
-        return float(np.sum(self.course.motion.in_residual(self.residual)(self.crowd.units) ** 2))
+    def _look(self) -> None:
+        velocity = self.course.motion.in_residual(self.residual)
+        self._rate, self._crowd_speed = self.crowd.rate(velocity), self.crowd.squared_speed(velocity)
 
     def step(self) -> None:
         before, residual, speed = self.solver.t, self.residual, self.speed
@@ -103,17 +97,17 @@ class Together:
         course, motion = self.course, self.course.motion
         duration = self.solver.t - self._sync_at
         if len(self.crowd_index) and duration > 0:
-            self.crowd.until(motion.in_residual(self._sum / duration), duration)
-            course.state[self.crowd_index] = self.crowd.units
-            part = motion.parts(self.crowd.units).sum(axis=0)
+            self.crowd.follow(self._sum / duration, duration, self.residual)
+            part = self.crowd.part()
             self._drift, self._part = (part - self._part) / duration, part
-            course.shift += duration * float(
-                np.linalg.norm(part) / max(np.linalg.norm(self.residual), 1e-9 * motion.scale)
-            )
-            self._rate = self.crowd.rate(motion.in_residual(self.residual)(self.crowd.units))
-            self._crowd_speed = self._speed_of_crowd()
+            size = max(float(np.linalg.norm(self.residual)), 1e-9 * motion.scale)
+            course.shift += duration * float(np.linalg.norm(part)) / size
+            self._look()
         self._sync_at, self._sync_residual, self._sum = self.solver.t, self.residual, np.zeros_like(self.residual)
         self.since = 0
 
     def close(self) -> None:
+        """The crowd's state, for what comes next."""
+        self.crowd.settle(self.residual)
+        self.course.state[self.crowd_index] = self.crowd.state()
         self.course.evaluations += self.crowd.evaluations
