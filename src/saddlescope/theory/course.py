@@ -30,8 +30,10 @@ MOST_TOGETHER = 32
 SLOWED, NEAR, SMALL, SLUGGISH = 1e-2, 1e-7, 1e-5, 1e-3
 #: At the end nothing is left to see: correlations with the residual below this part of those at the origin.
 BLIND = 1e-6
+#: Or so near the best possible loss, relative to that at the origin, that no plateau can follow.
+SETTLED = 1e-7
 #: Steps of one wait, of one transition, and transitions.
-MOST_WAITING, MOST_MOVING, MOST_STAGES = 600, 60_000, 200
+MOST_WAITING, MOST_MOVING, MOST_STAGES = 600, 5_000, 200
 
 
 @dataclass
@@ -63,7 +65,7 @@ class Wait(NamedTuple):
 class Course:
     """Follows the units of one layer. After `run`: `samples`, `ended` and `cost`.
 
-    - `ended`: "blind" (no unit sees a residual), "all carry" (no unit is left that waits), "stays" (a saddle that none of them leaves),
+    - `ended`: "blind" (no unit sees a residual), "settled" (the loss is all but the best possible), "all carry" (no unit is left that waits), "stays" (a saddle that none of them leaves),
       "work" (limits of steps reached), "crowded" (more units count at once than may move together).
     - `held_since`: the time since when a unit was held because almost the whole network moves; infinite where none was.
     """
@@ -118,10 +120,13 @@ class Course:
     # --------------------------------------------------------------------------------------------------------------- run
 
     def run(self) -> "Course":
-        residual = self.motion.target
+        motion, residual = self.motion, self.motion.target
         for _ in range(MOST_STAGES):
             if self._sees(residual) < BLIND:
                 self.ended = "blind"
+                break
+            if motion.loss(residual) - motion.bound < SETTLED * motion.loss(motion.target):
+                self.ended = "settled"
                 break
             if len(self.waiting) == 0:
                 self.ended = "all carry"
@@ -199,9 +204,9 @@ class Course:
         """Until they rest: the residual there. None where they do not within the limits."""
         self.held, self.still = np.zeros(0, dtype=np.int64), 0.0
         self._choose(joining)
-        peak, steps, asked = 0.0, 0, np.inf
+        peak, steps, asked, max_step = 0.0, 0, np.inf, np.inf
         while steps < MOST_MOVING:
-            segment = Together(self)
+            segment = Together(self, max_step)
             self.state_size = max(self.state_size, segment.y.size)
             peak = max(peak, segment.speed)
             while steps < MOST_MOVING:
@@ -214,11 +219,13 @@ class Course:
                 peak = max(peak, segment.speed)
                 if not segment.due():
                     continue
-                try:
-                    segment.bring_up_to_date()
-                except FloatingPointError:
-                    self.ended = "crowded"
-                    return None
+                if not segment.bring_up_to_date():
+                    max_step = segment.go_back()
+                    if max_step < 1e-9 * max(self.t, 1e-300):
+                        self.ended = "crowded"
+                        return None
+                    break
+                max_step = np.inf
                 grown = self._noticed(segment.crowd.sizes())
                 if grown.size:
                     segment.close()

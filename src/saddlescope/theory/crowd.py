@@ -32,7 +32,10 @@ class Crowd:
             square = np.einsum("ij,ij->i", self.units, self.units)
             growth = np.einsum("ij,ij->i", moved, self.units) / square
             ahead = np.zeros(count, dtype=bool)
-            for size in (growth, square):  # who runs now, and who could: one grown along what is learned by now may turn
+            for size in (
+                growth,
+                square,
+            ):  # who runs now, and who could: one grown along what is learned by now may turn
                 ahead[np.argpartition(-size, FRONT)[:FRONT]] = True
             self.ahead, self.behind = np.flatnonzero(ahead), np.flatnonzero(~ahead)
             # units of order p change at most as strength x size^(p - 1), in whichever direction
