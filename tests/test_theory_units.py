@@ -98,8 +98,8 @@ def test_escape_times_are_those_of_the_single_units_motion(rng):
                 assert np.sign(run.y[size, -1]) == found.sides[i]
 
 
-@pytest.mark.parametrize("mu", (0.5, 3.0))
-@pytest.mark.parametrize("size", (1e-1, 1e-5))
+@pytest.mark.parametrize("mu", [0.5, 3.0])
+@pytest.mark.parametrize("size", [1e-1, 1e-5])
 def test_a_balanced_unit_along_the_top_direction_escapes_at_its_closed_form(mu, size):
     # |u|^2 = 2 v^2: v' = 2 mu v^2
     found = escape_times(np.diag([mu, 0.3 * mu]), np.array([[np.sqrt(2) * size, 0.0]]), np.array([size]))
@@ -189,7 +189,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("scale", (1e-2, 1e-3))
+@pytest.mark.parametrize("scale", [1e-2, 1e-3])
 @pytest.mark.parametrize("name", CASES)
 def test_ends_heights_and_recruits_are_those_of_the_whole_network(name, scale):
     network, loss, flow = CASES[name](scale)
@@ -229,7 +229,7 @@ def test_the_comparison_can_fail():
     assert abs(stage.t_end - run.crossing((stage.height + after.height) / 2)) > 10 * stage.t_end_error
 
 
-@pytest.mark.parametrize("scale", (1e-3, 1e-5))
+@pytest.mark.parametrize("scale", [1e-3, 1e-5])
 def test_the_first_half_drop_lies_the_known_offset_before_the_blow_up(scale):
     b = np.array([1.0, 0.5])
     network, loss, _ = quadratic(b, scale, 4)

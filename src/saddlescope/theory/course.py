@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .crowd import Crowd
 from .landing import Rest, rest
 from .motion import AbstractMotion, Units
 from .together import Together
-from .waiting import Waiting
 
 #: A unit is noticed when phi v is this part of the target (root mean squares): a drop is then still 1e-5 ** (-1/3) = 46 of its widths away.
 NOTICED = 1e-5
@@ -30,8 +30,10 @@ MOST_TOGETHER = 32
 SLOWED, NEAR, SMALL, SLUGGISH = 1e-2, 1e-7, 1e-5, 1e-3
 #: At the end nothing is left to see: correlations with the residual below this part of those at the origin.
 BLIND = 1e-6
+#: Or so near the best possible loss, relative to that at the origin, that no plateau can follow.
+SETTLED = 1e-7
 #: Steps of one wait, of one transition, and transitions.
-MOST_WAITING, MOST_MOVING, MOST_STAGES = 600, 60_000, 200
+MOST_WAITING, MOST_MOVING, MOST_STAGES = 600, 5_000, 200
 
 
 @dataclass
@@ -63,7 +65,7 @@ class Wait(NamedTuple):
 class Course:
     """Follows the units of one layer. After `run`: `samples`, `ended` and `cost`.
 
-    - `ended`: "blind" (no unit sees a residual), "all carry" (no unit is left that waits), "stays" (a saddle that none of them leaves),
+    - `ended`: "blind" (no unit sees a residual), "settled" (the loss is all but the best possible), "all carry" (no unit is left that waits), "stays" (a saddle that none of them leaves),
       "work" (limits of steps reached), "crowded" (more units count at once than may move together).
     - `held_since`: the time since when a unit was held because almost the whole network moves; infinite where none was.
     """
@@ -88,7 +90,9 @@ class Course:
 
     @property
     def waiting(self) -> np.ndarray:
-        return np.setdiff1d(np.arange(self.count), self.together, assume_unique=True)
+        left = np.ones(self.count, dtype=bool)
+        left[self.together] = left[self.held] = False
+        return np.flatnonzero(left)
 
     def _record(self, residual: np.ndarray, own: float, waiting: float) -> None:
         s = self.samples
@@ -116,10 +120,13 @@ class Course:
     # --------------------------------------------------------------------------------------------------------------- run
 
     def run(self) -> "Course":
-        residual = self.motion.target
+        motion, residual = self.motion, self.motion.target
         for _ in range(MOST_STAGES):
             if self._sees(residual) < BLIND:
                 self.ended = "blind"
+                break
+            if motion.loss(residual) - motion.bound < SETTLED * motion.loss(motion.target):
+                self.ended = "settled"
                 break
             if len(self.waiting) == 0:
                 self.ended = "all carry"
@@ -138,25 +145,25 @@ class Course:
     def _wait(self, residual: np.ndarray) -> np.ndarray | None:
         """Until some units are noticed: which. None if none will be."""
         motion, index = self.motion, self.waiting
-        crowd, velocity = Waiting(self.state[index]), self.motion.in_residual(residual)
+        crowd, velocity = Crowd(motion, self.state[index], residual), motion.in_residual(residual)
         size = float(np.linalg.norm(residual))
         without = motion.residual(self.state[self.together])  # what all that wait would have to explain
-        at_first = motion.contributions(crowd.units)
-        level = np.maximum(NOTICED, OUTGROWN * at_first)
-        began, at_start, length = self.t, crowd.units, len(self.samples.t)
+        level = np.maximum(NOTICED, OUTGROWN * crowd.sizes())
+        began, length = self.t, len(self.samples.t)
         for _ in range(MOST_WAITING):
-            seen = without - motion.parts(crowd.units).sum(axis=0)
+            seen = without - crowd.part()
             neglected = float(np.linalg.norm(seen - residual)) / size
-            self._record(seen, 0.0, float(np.sum(crowd.velocity(velocity) ** 2)))
-            now = motion.contributions(crowd.units)
+            self._record(seen, 0.0, crowd.squared_speed(velocity))
+            now = crowd.sizes()
             if np.any(now > level):
-                first = int(np.argmax(now))
-                self.waits.append(Wait(began, residual, int(index[first]), at_start[first]))
-                self.state[index], self.evaluations = crowd.units, self.evaluations + crowd.evaluations
-                return index[now > NOTICED]
+                first = int(index[np.argmax(now)])
+                self.waits.append(Wait(began, residual, first, self.state[first].copy()))
+                crowd.settle(residual)
+                self.state[index], self.evaluations = crowd.state(), self.evaluations + crowd.evaluations
+                return index[crowd.sizes() > NOTICED]
             before = self.t
             try:
-                self.t += crowd.advance(velocity)
+                self.t += crowd.advance(residual, velocity)
             except FloatingPointError:
                 break
             if not np.isfinite(self.t) or self.t > 1e15 * max(began, 1.0 / size):
@@ -197,9 +204,9 @@ class Course:
         """Until they rest: the residual there. None where they do not within the limits."""
         self.held, self.still = np.zeros(0, dtype=np.int64), 0.0
         self._choose(joining)
-        peak, steps, asked = 0.0, 0, np.inf
+        peak, steps, asked, max_step = 0.0, 0, np.inf, np.inf
         while steps < MOST_MOVING:
-            segment = Together(self)
+            segment = Together(self, max_step)
             self.state_size = max(self.state_size, segment.y.size)
             peak = max(peak, segment.speed)
             while steps < MOST_MOVING:
@@ -212,12 +219,14 @@ class Course:
                 peak = max(peak, segment.speed)
                 if not segment.due():
                     continue
-                try:
-                    segment.bring_up_to_date()
-                except FloatingPointError:
-                    self.ended = "crowded"
-                    return None
-                grown = self._noticed()
+                if not segment.bring_up_to_date():
+                    max_step = segment.go_back()
+                    if max_step < 1e-9 * max(self.t, 1e-300):
+                        self.ended = "crowded"
+                        return None
+                    break
+                max_step = np.inf
+                grown = self._noticed(segment.crowd.sizes())
                 if grown.size:
                     segment.close()
                     self._choose(grown)
@@ -233,12 +242,10 @@ class Course:
         self.ended = "work"
         return None
 
-    def _noticed(self) -> np.ndarray:
+    def _noticed(self, sizes: np.ndarray) -> np.ndarray:
         """Waiting units that have grown until they count; where there is no room, only what can no longer be left out."""
         room = min(MOST_TOGETHER, self.count - 1) - len(self.together)
-        index = np.setdiff1d(self.waiting, self.held)
-        size = self.motion.contributions(self.state[index])
-        return index[size > (NOTICED if room > 0 else PRESSING)]
+        return self.waiting[sizes > (NOTICED if room > 0 else PRESSING)]
 
     def _land(self) -> np.ndarray | None:
         """The residual at the fixed point beside the state, if the units that move together are all but there and nothing else is afoot."""

@@ -43,6 +43,8 @@ class AbstractMotion(abc.ABC):
         self.root = np.sqrt(np.asarray(objective.weight, np.float64))
         self.target = self.root[:, None] * np.asarray(objective.y, np.float64)
         self.irreducible = float(objective.irreducible)
+        #: a loss that no network of this kind is below
+        self.bound = objective.lower_bound()
         #: root mean square of the target: what contributions are compared with
         self.scale = float(np.sqrt(np.sum(self.target**2) + 2 * self.irreducible))
 

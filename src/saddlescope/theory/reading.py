@@ -23,6 +23,8 @@ ALIKE = 0.9
 SHARE = 2.0
 #: Local errors of the integrators, in parts of t and of the width of the drop: calibrated with them.
 PART_OF_T, PART_OF_WIDTH = 3e-8, 2e-3
+#: Expected errors of heights: of a fixed point relative to L(0), otherwise relative to the whole drop.
+ROUNDING, WITHOUT_FIXED_POINT = 1e-9, 0.1
 #: Where a unit had to be held while others moved, an end is off by up to this part of the width of its drop.
 HELD = 0.5
 #: Saddles passed between two plateaus have losses that differ from theirs by this part of the whole drop.
@@ -73,17 +75,18 @@ class Reading:
         following = [*saddles[1:], end] if saddles else []
         source: Source = "reduced ODE"
         cost = Cost(course.state_size, course.evaluations, course.motion.start.size)
+        unknown = course.ended in ("work", "crowded")
         stages, merged = [], []
         start: float | None = 0.0
         for plateau, here, after in zip(self.plateaus, saddles, following, strict=True):
-            stands = after is end and course.ended in ("work", "crowded")
+            stands = after is end and unknown
             t_end = None if stands else self._crossing(here.height, after.height, 0.5)
             width = self._width(here.height, after.height) if t_end is not None else None
             recruits = self._recruits(here, after, t_end)
             stages.append(
                 PredictedStage(
                     height=here.height,
-                    height_error=1e-9 * self.loss[0] if here.source == "fixed_point" else 0.1 * self.drop,
+                    height_error=self._off(here),
                     t_start=start,
                     t_end=t_end,
                     t_end_error=self._error(t_end, width),
@@ -107,12 +110,14 @@ class Reading:
             cause = "none"
         return Prediction(
             stages=tuple(stages),
-            end=PredictedEnd(end.height, end.width, end.kind, 1e-9 * float(self.loss[0])),
+            end=PredictedEnd(None, None, "none")
+            if unknown
+            else PredictedEnd(end.height, end.width, end.kind, self._off(end)),
             cause=cause,
             predictor=name,
             merged=tuple(merged),
             notes=notes,
-            extras={"t": self.t, "loss": self.loss, "speed": self.speed, "ended": course.ended},
+            extras={"t": self.t, "loss": self.loss, "speed": self.speed, "ended": course.ended, "shift": self.shift},
         )
 
     # ------------------------------------------------------------------------------------------------------------ times
@@ -132,6 +137,10 @@ class Reading:
         return SHARE * late + PART_OF_T * t_end + PART_OF_WIDTH * (width or 0.0) + held
 
     # ---------------------------------------------------------------------------------------------------------- saddles
+
+    def _off(self, saddle: _Saddle) -> float:
+        """Expected error of a height: rounding, where there is a fixed point; otherwise a part of the whole drop."""
+        return ROUNDING * float(self.loss[0]) if saddle.source == "fixed_point" else WITHOUT_FIXED_POINT * self.drop
 
     def _saddle(self, index: np.ndarray, units: Units, loss: float, reach: float) -> _Saddle:
         """The fixed point that units are near whose function has this loss; the state itself where there is none."""

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .crowd import Crowd
 from .motion import Units
-from .waiting import Waiting
 
 if TYPE_CHECKING:
     from .course import Course
@@ -17,32 +17,30 @@ RTOL = 1e-7
 LAG, TURN = 0.02, 0.2
 #: Or after so many steps.
 MOST_STEPS = 20
+#: A unit of the crowd that outgrows the largest by this factor between two looks, and this part of the target, was noticed too late: back, with steps so many
+#: times shorter.
+SURPRISE, SEEN, SHORTER = 30.0, 1e-5, 8.0
 
 
 class Together:
     """Units that move exactly coupled, by LSODA with their Hessian; the waiting ones follow in the mean residual since they were last brought up to date."""
 
-    def __init__(self, course: "Course"):
+    def __init__(self, course: "Course", max_step: float = np.inf):
         from scipy.integrate import LSODA
 
         self.course, motion = course, course.motion
         self.index = course.together
         self.y = course.state[self.index].reshape(-1)
         self.shape = (len(self.index), motion.size)
-        self.crowd_index = np.setdiff1d(course.waiting, course.held)
-        self.crowd = Waiting(course.state[self.crowd_index])
+        self.crowd_index = course.waiting
         self.began = course.t
         self.residual = self._residual(self.y)
         self._measure(self.y)
         self.slowing = False
         self._sync_at, self._sync_residual, self._sum = 0.0, self.residual, np.zeros_like(self.residual)
-        self._rate = (
-            self.crowd.rate(motion.in_residual(self.residual)(self.crowd.units)) if len(self.crowd_index) else 0.0
-        )
-        self._crowd_speed = self._speed_of_crowd()
-        self._part = motion.parts(self.crowd.units).sum(
-            axis=0
-        )  # of f, by the crowd, and how it changes: seen, not felt
+        self.crowd = Crowd(motion, course.state[self.crowd_index], self.residual)
+        self._look()
+        self._part = self.crowd.part()  # of f, by the crowd, and how it changes: seen, not felt
         self._drift = np.zeros_like(self._part)
         self.since = 0
         self.solver = LSODA(
@@ -53,7 +51,9 @@ class Together:
             rtol=RTOL,
             atol=RTOL * course.base,
             jac=lambda s, y: self._jacobian(y),
+            max_step=max_step,
         )
+        self._keep()
 
     def _residual(self, y: np.ndarray) -> np.ndarray:
         return self.course.motion.residual(y.reshape(self.shape), self.course.still)
@@ -69,10 +69,9 @@ class Together:
         self.own = float(np.sum(self._velocity(y) ** 2))
         self.speed = float(np.sqrt(self.own))
 
-    def _speed_of_crowd(self) -> float:
-        if not len(self.crowd_index):
-            return 0.0
-        return float(np.sum(self.course.motion.in_residual(self.residual)(self.crowd.units) ** 2))
+    def _look(self) -> None:
+        velocity = self.course.motion.in_residual(self.residual)
+        self._rate, self._crowd_speed = self.crowd.rate(velocity), self.crowd.squared_speed(velocity)
 
     def step(self) -> None:
         before, residual, speed = self.solver.t, self.residual, self.speed
@@ -94,26 +93,48 @@ class Together:
         seen = self.residual - self._part - self._drift * (after - self._sync_at)
         course._record(seen, self.own, self._crowd_speed)
 
+    def _keep(self) -> None:
+        """What to go back to where a step turns out too long for the crowd."""
+        course = self.course
+        self._kept = course.t, self.y.copy(), self.crowd.state().copy(), course.shift, len(course.samples.t)
+
+    def go_back(self) -> float:
+        """To when the crowd was last brought up to date; returns the longest step to try from there."""
+        course, duration = self.course, self.solver.t - self._sync_at
+        course.t, y, crowd, course.shift, length = self._kept
+        course.state[self.index], course.state[self.crowd_index] = y.reshape(self.shape), crowd
+        course.samples.cut(length - 1)
+        return duration / SHORTER
+
     def due(self) -> bool:
         lag = self._rate * (self.solver.t - self._sync_at)
         turned = np.linalg.norm(self.residual - self._sync_residual) > TURN * np.linalg.norm(self._sync_residual)
         return bool(lag > LAG or turned or self.since >= MOST_STEPS)
 
-    def bring_up_to_date(self) -> None:
+    def bring_up_to_date(self) -> bool:
+        """Whether the crowd could be followed; if not, a unit of it has run away within this time: `go_back`."""
         course, motion = self.course, self.course.motion
         duration = self.solver.t - self._sync_at
         if len(self.crowd_index) and duration > 0:
-            self.crowd.until(motion.in_residual(self._sum / duration), duration)
-            course.state[self.crowd_index] = self.crowd.units
-            part = motion.parts(self.crowd.units).sum(axis=0)
+            before = float(np.max(self.crowd.sizes()))
+            try:
+                self.crowd.follow(self._sum / duration, duration, self.residual)
+            except FloatingPointError:
+                return False
+            if float(np.max(self.crowd.sizes())) > SURPRISE * max(before, SEEN):
+                return False
+            part = self.crowd.part()
             self._drift, self._part = (part - self._part) / duration, part
-            course.shift += duration * float(
-                np.linalg.norm(part) / max(np.linalg.norm(self.residual), 1e-9 * motion.scale)
-            )
-            self._rate = self.crowd.rate(motion.in_residual(self.residual)(self.crowd.units))
-            self._crowd_speed = self._speed_of_crowd()
+            size = max(float(np.linalg.norm(self.residual)), 1e-9 * motion.scale)
+            course.shift += duration * float(np.linalg.norm(part)) / size
+            self._look()
         self._sync_at, self._sync_residual, self._sum = self.solver.t, self.residual, np.zeros_like(self.residual)
         self.since = 0
+        self._keep()
+        return True
 
     def close(self) -> None:
+        """The crowd's state, for what comes next."""
+        self.crowd.settle(self.residual)
+        self.course.state[self.crowd_index] = self.crowd.state()
         self.course.evaluations += self.crowd.evaluations

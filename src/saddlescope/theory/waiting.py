@@ -19,8 +19,8 @@ MOST_TRIES = 60
 class Waiting:
     """Units that are moved in given residuals. `units` is their state; `evaluations` counts velocities."""
 
-    def __init__(self, units: Units):
-        self.units, self.evaluations, self.step = units.copy(), 0, None
+    def __init__(self, units: Units, rtol: float = RTOL):
+        self.units, self.rtol, self.evaluations, self.step = units.copy(), rtol, 0, None
         self.moved: tuple[Velocity, Units] | None = None
 
     def rate(self, moved: Units) -> float:
@@ -35,10 +35,6 @@ class Waiting:
             self.moved = velocity, velocity(self.units)
             self.evaluations += 1
         return self.moved[1]
-
-    def replace(self, units: Units) -> None:
-        """Other units wait from here on."""
-        self.units, self.moved, self.step = units, None, None
 
     def advance(self, velocity: Velocity, most: float = np.inf) -> float:
         """One step of at most `most`, as long as the error allows; returns how long it was.
@@ -82,10 +78,11 @@ class Waiting:
         fifth, third = (h * _norm(sum(c * k for c, k in zip(row, stages, strict=True) if c != 0.0)) for row in rows)
         size = np.maximum(_norm(self.units), _norm(after))
         size = np.maximum(size, max(SMALLEST * float(np.max(size)), 1e-300))
-        fifth, third = fifth / size / RTOL, third / size / RTOL
+        fifth, third = fifth / size / self.rtol, third / size / self.rtol
         # the estimate of Hairer, Norsett & Wanner (1993), II.5, unit by unit
         bottom = np.sqrt(fifth**2 + 0.01 * third**2)
-        return float(np.max(np.divide(fifth**2, bottom, out=np.zeros_like(fifth), where=bottom > 0)))
+        found = float(np.max(np.divide(fifth**2, bottom, out=np.zeros_like(fifth), where=bottom != 0)))
+        return found if np.isfinite(found) else np.inf
 
 
 def _norm(units: Units) -> np.ndarray:
