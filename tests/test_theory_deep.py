@@ -46,7 +46,9 @@ def simulated(network, objective, prediction, rtol=1e-9):
     run = gradient_flow(network, objective, until=until, rtol=rtol)
     heights = [s.height for s in prediction.stages] + [prediction.end.height]
     levels = 0.5 * (np.array(heights[1:]) + heights[:-1])
-    return [crossing_time(run.t, run.loss, run.speed, level) for level in levels], find_plateaus(run.t, run.loss, run.speed)
+    return [crossing_time(run.t, run.loss, run.speed, level) for level in levels], find_plateaus(
+        run.t, run.loss, run.speed
+    )
 
 
 @pytest.mark.parametrize("layers", KAPPA)
@@ -92,7 +94,9 @@ CASES = {
     "three layers": lambda: deep(0),
     "three layers, small": lambda: deep(1, scale=1e-3),
     "inputs that do not commute": lambda: deep(2, scale=3e-3, commute=False),
-    "a mode of small correlation and large gain": lambda: deep(3, scale=1e-3, singular=(1.5, 1.2, 0.3), inputs=(4.0, 0.7, 1.0)),
+    "a mode of small correlation and large gain": lambda: deep(
+        3, scale=1e-3, singular=(1.5, 1.2, 0.3), inputs=(4.0, 0.7, 1.0)
+    ),
     "four layers": lambda: deep(4, widths=(20, 20, 20), singular=(1.5, 0.7), inputs=(1.0, 1.3), scale=2e-2),
 }
 
@@ -129,7 +133,9 @@ def test_each_round_of_the_spans_is_nearer_to_the_whole_network():
 
         fallen.terminal, fallen.direction = True, -1.0
         start = np.concatenate([w.ravel() for w in small])
-        run = solve_ivp(lambda t, y: product.velocity(y), (0, 1e3), start, "DOP853", rtol=1e-9, atol=1e-12, events=fallen)
+        run = solve_ivp(
+            lambda t, y: product.velocity(y), (0, 1e3), start, "DOP853", rtol=1e-9, atol=1e-12, events=fallen
+        )
         return run.t_events[0][0]
 
     whole = half_drop(weights)
@@ -199,5 +205,8 @@ def test_refusals_say_which_assumption_fails(network, reason):
 
 def test_ten_times_smaller_weights_wait_ten_times_longer():
     # three small factors: t x scale tends to a constant of the initial directions, corrections are of relative order scale
-    ends = [np.array([s.t_end for s in predict(*deep(0, scale=scale, singular=(1.5, 0.6), inputs=(1.0, 1.3))).stages]) for scale in (1e-3, 1e-4)]
+    ends = [
+        np.array([s.t_end for s in predict(*deep(0, scale=scale, singular=(1.5, 0.6), inputs=(1.0, 1.3))).stages])
+        for scale in (1e-3, 1e-4)
+    ]
     assert ends[1] / ends[0] == pytest.approx(np.full(2, 10.0), rel=2e-2)

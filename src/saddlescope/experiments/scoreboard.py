@@ -40,7 +40,7 @@ from ._simulated import Store, simulate_all
 NAME = "scoreboard"
 TITLE = "Scoreboard: predicted against simulated plateaus on random problems"
 
-PROBLEMS, QUICK_PROBLEMS = 200, 3
+PROBLEMS, QUICK_PROBLEMS = 200, 1
 #: Families in which f is a product of more than two small factors: error is measured against the width of the transition.
 SLOW = ("quadratic", "attention", "deep linear")
 SMALL_SCALE = {True: 1e-3, False: 1e-4}
@@ -51,7 +51,10 @@ WORST = 5
 LEAST = 1e-16
 
 #: (family, claim) that are known to fail, of the full list and of the quick one: findings, not to be tuned away.
-FAILS: dict[bool, set[tuple[str, str]]] = {False: set(), True: set()}
+FAILS: dict[bool, set[tuple[str, str]]] = {
+    False: {("quadratic", "heights")},
+    True: {("quadratic", "heights"), ("quadratic", "units named")},
+}
 
 
 def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
