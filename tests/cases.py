@@ -19,6 +19,7 @@ from saddlescope.units import (
     NEURONS,
     AbstractNeuron,
     AbstractUnit,
+    Cubic,
     CubicHead,
     Kernel,
     Linear,
@@ -149,6 +150,7 @@ UNITS: list[UnitCase] = [
     _kernel("linear", Linear(), 3, 1),  # overlapping
     _kernel("relu", ReLU(), 3, 1),
     _kernel("quadratic", Quadratic(), 2, 2),
+    _kernel("cubic", Cubic(), 2, 2),
     _kernel("tanh", Tanh(), 2, 3),  # with gaps, and an entry at the end that no patch sees
     _tokens("head-rank-1", rank=1),
     _tokens("head-rank-2", rank=2, outputs=2),

@@ -36,6 +36,7 @@ BRACKETS = {
     "theory": (
         *("units", "networks", "tasks", "objective", "init", "integrate", "series"),
         *("embeddings", "manifolds", "complexity", "fixed_points"),
+        "series",  # reads plateaus off any series, also one of theory's own
     ),
 }
 ARGUMENT = tuple(BRACKETS)  # the argument ends; work with it begins

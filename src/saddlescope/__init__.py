@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from .results import RESULTS, ComputationError
-    from .runs import load, predict, run, save, summarize
+    from .runs import cause, load, predict, run, save, summarize
     from .specs import Spec, SpecError, read_spec
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Spec",
     "SpecError",
     "__version__",
+    "cause",
     "load",
     "predict",
     "read_spec",
@@ -34,6 +35,7 @@ _NAMES = {
     "Spec": "specs",
     "SpecError": "specs",
     "read_spec": "specs",
+    "cause": "runs",
     "load": "runs",
     "predict": "runs",
     "run": "runs",

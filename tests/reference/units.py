@@ -12,6 +12,8 @@ ACTIVATIONS = {
     "relu": lambda z: z if z > 0 else 0.0,
     "quadratic": lambda z: z * z,
     "tanh": math.tanh,
+    "cubic": lambda z: z * z * z,
+    "xtanhx": lambda z: z * math.tanh(z),
     "cubed": lambda z: z * z * z,
     "swish": lambda z: z / (1 + math.exp(-z)),
     "softplus": lambda z: math.log(1 + math.exp(z)),

@@ -60,6 +60,9 @@ def run(command: Run) -> Exit:
         record = runs.run(problem, progress=progress, resume=out if command.resume else None)
         runs.save(record, out)
         _draw(record, out)
+        if command.intervene and record.attrs["ended"] != "interrupted":
+            record = runs.with_cause(record, runs.cause(problem, progress=progress))
+            runs.save(record, out)
     summary = runs.summarize(record)
     _print_summary(summary, command.json)
     (_log if command.json else print)(f"in {out}: record.nc, summary.json, curve.csv, figure.png")

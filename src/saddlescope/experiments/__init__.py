@@ -5,17 +5,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from . import corollary_2, figure_1, lemma_6, theorem_1, theorem_3
+from . import corollary_2, figure_1, lemma_6, proposition_5, scoreboard, theorem_1, theorem_3, theorem_4
 from ._base import Claim, Outcome, Progress, claim
 from .report import write
 
 #: The paper's experiments by name, in its order. A new one is a file with NAME, TITLE and `reproduce`.
 EXPERIMENTS: dict[str, ModuleType] = {
-    module.NAME: module for module in (figure_1, theorem_1, corollary_2, theorem_3, lemma_6)
+    module.NAME: module for module in (figure_1, theorem_1, corollary_2, theorem_3, theorem_4, proposition_5, lemma_6)
 }
 
 #: Experiments of ours, which the paper does not have; the name "ours" stands for all of them.
-OURS: dict[str, ModuleType] = {}
+OURS: dict[str, ModuleType] = {module.NAME: module for module in (scoreboard,)}
 
 
 def reproduce(names: Sequence[str], out: Path, quick: bool, progress: Progress) -> list[dict[str, Any]]:

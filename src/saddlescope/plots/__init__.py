@@ -6,9 +6,22 @@ backend nor the user's `rcParams` is changed.
 """
 
 from ._animate import animate
+from ._exponents import PowerLaw, power_laws
 from ._figure_1 import figure_1
 from ._run import run_figure
 from ._save import save
+from ._scoreboard import ScoredEnd, scoreboard
 from ._strips import Strip, strips
 
-__all__ = ["Strip", "animate", "figure_1", "run_figure", "save", "strips"]
+__all__ = [
+    "PowerLaw",
+    "ScoredEnd",
+    "Strip",
+    "animate",
+    "figure_1",
+    "power_laws",
+    "run_figure",
+    "save",
+    "scoreboard",
+    "strips",
+]

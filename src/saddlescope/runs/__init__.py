@@ -2,6 +2,7 @@
 
 from .cache import keep_compiled_programs
 from .files import load, save
+from .intervention import Intervention, cause, with_cause
 from .predict import predict, prediction_summary
 from .prepare import Problem, prepare
 from .provenance import spec_of
@@ -9,7 +10,9 @@ from .record import summarize
 from .run import run
 
 __all__ = [
+    "Intervention",
     "Problem",
+    "cause",
     "keep_compiled_programs",
     "load",
     "predict",
@@ -19,4 +22,5 @@ __all__ = [
     "save",
     "spec_of",
     "summarize",
+    "with_cause",
 ]

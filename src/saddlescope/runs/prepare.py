@@ -32,7 +32,7 @@ def prepare(spec: Spec) -> Problem:
     **Raises:** `ValueError` (`SpecError` among them) where the parts do not fit, `DataError` for bad content, `OSError` for files.
     """
     task = spec.read_task(TASKS)
-    options = _options(spec.network)
+    options = options_of(spec.network)
     architecture = spec.network.architecture
     data = task.data(form(architecture, options))
     if isinstance(data, PopulationMoments):
@@ -41,7 +41,7 @@ def prepare(spec: Spec) -> Problem:
         shape, outputs = data.x.shape[1:], data.y.shape[1]
     with _modules_beside(spec):
         empty = build(architecture, shape, outputs, options)
-    network = INITS[spec.init.kind](empty, **_options(spec.init))
+    network = INITS[spec.init.kind](empty, **options_of(spec.init))
     return Problem(spec, task, network, objective_of(data, network))
 
 
@@ -56,7 +56,8 @@ def _modules_beside(spec: Spec) -> Iterator[None]:
         sys.path.remove(folder)
 
 
-def _options(part: Any) -> dict[str, Any]:
+def options_of(part: Any) -> dict[str, Any]:
+    """The options of a part of a spec as keyword arguments of what it names."""
     chosen = {f.name: getattr(part, f.name) for f in dataclasses.fields(part) if f.init}
     chosen.pop("softmax", None)  # refused by the spec unless false
     return {key: np.asarray(v).tolist() if isinstance(v, tuple) else v for key, v in chosen.items()}

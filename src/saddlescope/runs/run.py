@@ -105,7 +105,7 @@ def run(
             # its times are multiples of the learning rate; crossings are interpolated between two
             stages = tuple(s.with_error(flow.learning_rate if s.t_end is not None else None) for s in stages)
         elif flow.estimate_error and ended != "interrupted":
-            stages, companion_cost = _with_errors(stages, trajectory, problem, flow.order, progress)
+            stages, companion_cost = with_errors(stages, trajectory, problem, flow.order, progress)
     except KeyboardInterrupt:
         ended = "interrupted"  # the flow itself is kept, and going on from its end costs nothing
     if ended == "max_steps" and stages and stages[-1].stopped_on:
@@ -117,7 +117,7 @@ def run(
     return make_record(problem, trajectory, networks, stages, end, ended, cost, constants, began, expected)
 
 
-def _with_errors(
+def with_errors(
     stages: tuple[Stage, ...], trajectory: Trajectory, problem: Problem, order: int, progress: Progress | None
 ) -> tuple[tuple[Stage, ...], int]:
     """Twice the difference of each stage end from a companion at 10 x rtol (rtol / 100 where rtol is loose), which stops after the last."""

@@ -42,6 +42,13 @@ class Run:
     resume: Annotated[bool, arg(help="go on with an interrupted run of this spec in DIR", help_behavior_hint="")] = (
         False
     )
+    intervene: Annotated[
+        bool,
+        arg(
+            help="run it again with other weights, data and scales, to find what causes the plateaus",
+            help_behavior_hint="",
+        ),
+    ] = False
 
 
 @dataclass(frozen=True)

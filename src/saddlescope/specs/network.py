@@ -7,10 +7,10 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-ACTIVATIONS = ("linear", "relu", "quadratic", "tanh")
+ACTIVATIONS = ("linear", "relu", "quadratic", "cubic", "tanh", "xtanhx")
 """Names of the neurons that come with the library; `"module:Class"` names a unit of the user's own."""
 
-LATER = ("cubic", "sigmoid", "sine", "xtanhx")
+LATER = ("sigmoid", "sine")
 """Names that are kept for neurons to come."""
 
 

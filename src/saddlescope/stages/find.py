@@ -31,6 +31,7 @@ class Run:
     - `networks`: kept along the run; `positions` their places on the curve, first and last among them.
     - `objective`: the loss.
     - `ended`: as in `flow.Trajectory`.
+    - `cards`: whether stages get their certificates (index, match, stay): most of the work, and of no use where only heights and times are asked for.
     """
 
     def __init__(
@@ -42,7 +43,10 @@ class Run:
         positions: np.ndarray,
         objective: Objective,
         ended: str,
+        *,
+        cards: bool = True,
     ):
+        self.cards = cards
         self.t, self.loss, self.speed = t, loss, speed
         self.networks, self.positions = networks, np.asarray(positions)
         self.objective, self.ended = objective, ended
@@ -175,8 +179,10 @@ def _stage(run: Run, index: int, snapshot: int, saddle: FixedPoint | None, persi
     )
 
 
-def _card(run: Run, point: FixedPoint) -> Card:
-    """The certificate, but for what the run's times tell."""
+def _card(run: Run, point: FixedPoint) -> Card | None:
+    """The certificate, but for what the run's times tell; None where nobody asked for it."""
+    if not run.cards:
+        return None
     match, unmatched = match_of(point, run.objective)
     return Card(
         widths=point.complexity.widths,
@@ -234,8 +240,8 @@ def _end(run: Run, last: FixedPoint | None, final: int) -> End:
             last.loss,
             _plain(last.complexity.widths),
             last.complexity.kind,
-            card.landscape.index,
-            card.landscape.nullity,
+            card.landscape.index if card else None,
+            card.landscape.nullity if card else None,
             inner_ranks(last.network, run.objective),
             card,
         )

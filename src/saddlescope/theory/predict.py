@@ -10,11 +10,22 @@ from ..networks import AbstractNetwork
 from ..objective import Objective, build
 from ..tasks import AbstractTask, PopulationMoments, Samples
 from ._base import AbstractPredictor, Prediction, Problem, outside
+from .chain import Chain, UnitsByForm
+from .deep import DeepLinear
 from .directions import Directions
+from .orthogonal import OrthogonalRays
+from .scalar_chain import ScalarChain
 from .what_if import what_if as variations
 
 #: In order: the firmest first, the general fallback last.
-PREDICTORS: tuple[AbstractPredictor, ...] = (Directions(),)
+PREDICTORS: tuple[AbstractPredictor, ...] = (
+    ScalarChain(),
+    Directions(),
+    OrthogonalRays(),
+    DeepLinear(),
+    UnitsByForm(),
+    Chain(),
+)
 
 Data = Objective | AbstractTask | Samples | PopulationMoments
 Init = Mapping[str, np.ndarray] | Callable[[AbstractNetwork], AbstractNetwork]

@@ -2,21 +2,31 @@
 
 from ._base import AbstractNeuron, AbstractUnit, Facts, features
 from .check import wrong_facts
+from .cubic import Cubic
 from .head import AbstractHead, CubicHead, TokenHead
 from .kernel import Kernel
 from .linear import Linear
 from .quadratic import Quadratic
 from .relu import ReLU
 from .tanh import Tanh
+from .xtanhx import XTanhX
 
 #: Neurons by the name that a spec uses; a user's own is "module:Class".
-NEURONS: dict[str, type[AbstractNeuron]] = {"linear": Linear, "relu": ReLU, "quadratic": Quadratic, "tanh": Tanh}
+NEURONS: dict[str, type[AbstractNeuron]] = {
+    "linear": Linear,
+    "relu": ReLU,
+    "quadratic": Quadratic,
+    "cubic": Cubic,
+    "tanh": Tanh,
+    "xtanhx": XTanhX,
+}
 
 __all__ = [
     "NEURONS",
     "AbstractHead",
     "AbstractNeuron",
     "AbstractUnit",
+    "Cubic",
     "CubicHead",
     "Facts",
     "Kernel",
@@ -25,6 +35,7 @@ __all__ = [
     "ReLU",
     "Tanh",
     "TokenHead",
+    "XTanhX",
     "features",
     "wrong_facts",
 ]

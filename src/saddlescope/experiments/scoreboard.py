@@ -1,0 +1,358 @@
+r"""Scoreboard: the theory's plateaus against simulated ones, on random problems that nothing was tuned on.
+
+**Problems.** Eight families, drawn as `_random_problems` states and frozen there.
+
+**Predicted** from data and initial weights alone, by `theory.predict`. **Simulated** by gradient flow at rtol 1e-10, each time with an error from a companion run, plateaus read
+by the definitions of every run. What theory does not answer counts as an abstention.
+
+**Compared** are plateaus in order where there are as many on both sides, and otherwise those whose heights agree within 1e-3 of the whole drop, with their ends where the next heights agree
+too: an end lies half way between. Where a run has read a height off its curve (no saddle near enough), its end is not one that theory could state; the table counts these.
+
+**Measures.** Relative error of an end; error over the width of the transition (time from 90% to 10% of the drop); coverage, the part of ends whose error is within the expected one
+(with the run's own); heights as parts of the first loss; number of plateaus, where no plateau of the run has a persistence between 0.1 and 0.3 decades;
+the unit recruited. **Small scale** means at most 1e-4 where f is a product of two small factors, and at most 1e-3 where of more.
+**Plain rules** beside: $\tfrac1s\ln\tfrac1\epsilon$ (order 1), the blow-up time of the first unit (order 2), $\epsilon^{2-p}/((p-2)s)$ (deep).
+
+Intervals are of the statistic, 95%, by drawing problems again with replacement.
+"""
+
+import json
+import time
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import plots, runs
+from ..specs import read_spec, resolved
+from ..tasks import TASKS
+from ..theory import Problem as Asked
+from ..theory import outside, predict
+from . import _rows
+from ._base import Claim, Outcome, Progress
+from ._baselines import baselines
+from ._random_problems import FAMILIES, Drawn, problem
+from ._scored import Compared, Judged, Summary, interval, judge, summarize
+from ._simulated import Store, simulate_all
+
+NAME = "scoreboard"
+TITLE = "Scoreboard: predicted against simulated plateaus on random problems"
+
+PROBLEMS, QUICK_PROBLEMS = 200, 1
+#: Families in which f is a product of more than two small factors: error is measured against the width of the transition.
+SLOW = ("quadratic", "attention", "deep linear")
+SMALL_SCALE = {True: 1e-3, False: 1e-4}
+#: Edges of (1 - s2/s1) ln(1/scale).
+STRATA = (0.0, 2.0, 4.0, 8.0, np.inf)
+WORST = 5
+#: An error below this would mean that the prediction has seen the run.
+LEAST = 1e-16
+
+#: (family, claim) that are known to fail, of the full list and of the quick one: findings, not to be tuned away.
+FAILS: dict[bool, set[tuple[str, str]]] = {
+    False: {("quadratic", "heights")},
+    True: {("quadratic", "heights"), ("quadratic", "units named")},
+}
+
+
+def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
+    """Predicts and simulates every problem; runs that are stored in `out` are not simulated again."""
+    count = QUICK_PROBLEMS if quick else PROBLEMS
+    folder = out / NAME
+    folder.mkdir(parents=True, exist_ok=True)
+    problems = [problem(family, number) for number in range(count) for family in FAMILIES]
+    judged: list[Judged] = []
+    failures: list[str] = []
+    seconds: list[float] = []
+    for done, (drawn, run) in enumerate(simulate_all(problems, Store(folder / "simulated.jsonl"))):
+        progress(0.95 * done / len(problems), f"scoreboard: {drawn.family} {drawn.number}")
+        if isinstance(run, Exception):
+            failures.append(f"{drawn.family} {drawn.number}: {run}")
+            continue
+        if run.ended not in ("settled", "converged"):
+            failures.append(f"{drawn.family} {drawn.number}: the run ended as {run.ended} after {run.steps} steps")
+            continue
+        made = runs.prepare(read_spec(drawn.spec))
+        began = time.monotonic()
+        try:
+            prediction = predict(made.network, made.objective)
+        except Exception as error:  # a theory that breaks has not answered, and the score says with what
+            reason = f"{type(error).__name__}: {error}"
+            prediction = outside(Asked(made.network, made.objective), (reason,))
+            failures.append(f"{drawn.family} {drawn.number}: prediction failed with {reason}")
+        took = time.monotonic() - began
+        seconds.append(took)
+        judged.append(judge(drawn, run, prediction, baselines(drawn, made.network, made.objective), took))
+    order = list(FAMILIES)
+    judged.sort(key=lambda j: (order.index(j.family), j.number))
+    progress(0.96, "scoreboard: drawing")
+    by_family = {family: [j for j in judged if j.family == family] for family in FAMILIES}
+    (folder / "compared.json").write_text(_as_json(judged) + "\n", encoding="utf-8")
+    claims = [c for family, group in by_family.items() for c in _claims(family, group, quick)]
+    figure = plots.scoreboard(
+        {
+            family: [e for j in group for c in j.compared if (e := _end(c)) is not None]
+            for family, group in by_family.items()
+        },
+        {family: _words(summarize(group)) for family, group in by_family.items()},
+    )
+    pictures = list(plots.save(figure, out / NAME))
+    table = _table(by_family, failures, seconds, folder)
+    setting = f"{count} problems a family{' (quick)' if quick else ''}.\n\n{__doc__}"
+    return Outcome(claims, pictures, table, setting, _summary(judged))
+
+
+def _claims(family: str, group: Sequence[Judged], quick: bool) -> list[Claim]:
+    """What is asked of a theory, of each family."""
+    slow = family in SLOW
+    small = [j for j in group if j.scale <= SMALL_SCALE[slow]]
+    ends = [c for j in small for c in j.compared if c.predicted is not None and c.measured is not None]
+    compared = [c for j in group for c in j.compared]
+    known = [j for j in group if not j.abstained]
+    heights = [c.height_error for c in compared if c.height_error is not None]
+    heights += [j.end_error for j in known if j.end_error is not None]
+    found: list[Claim] = []
+
+    def add(name: str, sentence: str, values: Sequence[Any], statistic, bounds: tuple[float, float]) -> None:
+        numbers = [float(v) for v in values if v is not None]
+        value = float(statistic(np.asarray(numbers))) if numbers else None
+        outcome = "holds" if value is not None and bounds[0] <= value <= bounds[1] else "fails"
+        condition = None
+        if value is None and quick and known:
+            # the few problems of a quick run need not contain what the claim is about
+            outcome, condition = "conditional", "none of the few problems of a quick run has such a number"
+        expected = "fails" if (family, name) in FAILS[quick] else outcome if condition else "holds"
+        span = interval(numbers, statistic)
+        made = Claim(
+            NAME, family, name, sentence, value, span, bounds, len(numbers), outcome, expected, condition=condition
+        )
+        found.append(made)
+
+    def high(values: np.ndarray) -> float:
+        return float(np.percentile(values, 95))
+
+    if slow:
+        errors, what = (
+            [c.error_over_width for c in ends],
+            "error of an end over the width of its transition, small scale",
+        )
+        add("median", f"Median {what}.", errors, np.median, (LEAST, 0.05))
+        add("95th percentile", f"95th percentile of the {what}.", errors, high, (LEAST, 0.3))
+    else:
+        errors, what = [c.relative_error for c in ends], "relative error of an end, small scale"
+        add("median", f"Median {what}.", errors, np.median, (LEAST, 1e-3))
+        add("95th percentile", f"95th percentile of the {what}.", errors, high, (LEAST, 1e-2))
+    gains = [_gain(c) for c in ends]
+    sentence = "How many times nearer than the plain rule, median, small scale."
+    add("better than the plain rule", sentence, gains, np.median, (5.0, 1e12))
+    add("heights", "Largest error of a height, as a part of the first loss.", heights, np.max, (0.0, 1e-6))
+    counted = [j.count_right for j in known if not j.marginal]
+    add("plateaus", "Part of problems with the right number of plateaus, none marginal.", counted, np.mean, (0.99, 1.0))
+    covered = [c.covered for c in compared]
+    add("coverage", "Part of ends whose error is within the expected one.", covered, np.mean, (0.95, 1.0))
+    add(
+        "abstention", "Part of problems that theory does not answer.", [j.abstained for j in group], np.mean, (0.0, 0.1)
+    )
+    recruited = [c.recruited for c in compared if c.recruited is not None]
+    if recruited:
+        sentence = "Part of drops in which the unit that grew most is among those that theory named."
+        add("recruited", sentence, recruited, np.mean, (0.99, 1.0))
+        named = [c.named for c in compared if c.named is not None]
+        add("units named", "How many units theory names for a drop, on average.", named, np.mean, (1.0, 1.5))
+    return found
+
+
+def _gain(c: Compared) -> float | None:
+    if c.baseline_error is None or c.predicted is None or c.measured is None:
+        return None
+    return c.baseline_error / max(abs(c.predicted - c.measured), c.measured_error or 0.0, LEAST * c.measured)
+
+
+def _end(c: Compared) -> plots.ScoredEnd | None:
+    if c.predicted is None or c.measured is None:
+        return None
+    return plots.ScoredEnd(c.predicted, c.measured, c.status, c.baseline)
+
+
+def _words(s: Summary) -> str:
+    if not s.times:
+        return f"abstains in {s.abstained:.0%}"
+    return f"{s.times} ends, median error {s.median:.1e}"
+
+
+def _summary(judged: Sequence[Judged]) -> str:
+    s = summarize(judged)
+    if not s.times or s.median is None or s.percentile is None:
+        return f"{s.problems} problems; theory abstains in all of them."
+    return (
+        f"{s.problems} problems, {s.times} ends of plateaus: relative error {s.median:.1e} (median), {s.percentile:.1e} (95th percentile); "
+        f"the expected error covers {s.coverage or 0:.1%}; theory abstains in {s.abstained:.1%} of the problems."
+    )
+
+
+HEAD = (
+    "problems",
+    "abstain",
+    "ends",
+    "read off",
+    "median",
+    "95%",
+    "/width 50%",
+    "/width 95%",
+    "covered",
+    "expected 50%",
+    "count",
+    "heights 95%",
+    "unit",
+    "seconds 50%",
+)
+
+
+def _cells(s: Summary) -> tuple[str, ...]:
+    def percent(value: float | None) -> str:
+        return "-" if value is None else f"{value:.1%}"
+
+    def small(value: float | None) -> str:
+        return "-" if value is None else f"{value:.1e}"
+
+    return (
+        str(s.problems),
+        percent(s.abstained),
+        str(s.times),
+        str(s.read_off),
+        small(s.median),
+        small(s.percentile),
+        small(s.over_width_median),
+        small(s.over_width_percentile),
+        percent(s.coverage),
+        small(s.expected),
+        f"{percent(s.counts_right)} of {s.outside_margin}",
+        small(s.heights),
+        percent(s.recruited),
+        "-" if s.seconds is None else f"{s.seconds:.2g}",
+    )
+
+
+def _table(by_family: dict[str, list[Judged]], failures: list[str], seconds: list[float], folder: Path) -> str:
+    rows: list[tuple[str, ...]] = [("family", *HEAD)]
+    strata: list[tuple[str, ...]] = [("family", "(1 - s2/s1) ln(1/scale)", *HEAD)]
+    statuses: list[tuple[str, ...]] = [("family", "status", *HEAD)]
+    for family, group in by_family.items():
+        rows.append((family, *_cells(summarize(group))))
+        for low, high in pairwise(STRATA):
+            inside = [j for j in group if low <= j.separation < high]
+            if inside:
+                strata.append((family, f"{low:g} to {high:g}", *_cells(summarize(inside))))
+        for status in ("theorem", "asymptotic", "heuristic"):
+            inside = [j for j in group if j.status == status]
+            if inside:
+                statuses.append((family, status, *_cells(summarize(inside))))
+    sources: list[tuple[str, ...]] = [("family", "source", *HEAD)]
+    for family, group in by_family.items():
+        for source in ("closed form", "quadrature", "reduced ODE"):
+            inside = [
+                j._replace(compared=chosen)
+                for j in group
+                if (chosen := tuple(c for c in j.compared if c.source == source))
+            ]
+            if inside:
+                sources.append((family, source, *_cells(summarize(inside))))
+    parts = [
+        _rows.aligned(rows),
+        "By how a time was obtained\n" + _rows.aligned(sources),
+        "By how far timescales are apart\n" + _rows.aligned(strata),
+        "By the weakest status of a prediction\n" + _rows.aligned(statuses),
+        "Worst ends (a specification of each beside this table, in scoreboard/worst)\n" + _worst(by_family, folder),
+        "Numbers of plateaus that differ, none marginal\n" + (_differing(by_family) or "none"),
+        "Why theory abstains\n" + (_abstentions(by_family) or "it does not"),
+    ]
+    if failures:
+        parts.append("Not scored\n" + "\n".join(failures))
+    if seconds:
+        parts.append(
+            f"A prediction takes {np.median(seconds):.2g} s (median), {np.max(seconds):.2g} s (longest, compilation included)."
+        )
+    return "\n\n".join(parts)
+
+
+def _worst(by_family: dict[str, list[Judged]], folder: Path) -> str:
+    (folder / "worst").mkdir(exist_ok=True)
+    rows = [
+        (
+            "family",
+            "problem",
+            "plateau",
+            "scale",
+            "predicted",
+            "expected +-",
+            "measured",
+            "+-",
+            "/width",
+            "status",
+            "explanation",
+        )
+    ]
+    for family, group in by_family.items():
+        ends = [(c, j) for j in group for c in j.compared if c.relative_error is not None]
+        ends.sort(key=lambda pair: -(pair[0].relative_error or 0.0))
+        for c, j in ends[:WORST]:
+            drawn = problem(family, c.number)
+            spec = read_spec(drawn.spec)
+            name = f"{family.replace(', ', '-').replace(' ', '-').lower()}-{c.number}.toml"
+            (folder / "worst" / name).write_text(resolved(spec, spec.read_task(TASKS)), encoding="utf-8")
+            rows.append(
+                (
+                    family,
+                    str(c.number),
+                    str(c.stage),
+                    f"{c.scale:.1e}",
+                    f"{c.predicted:.7g}",
+                    "-" if c.expected_error is None else f"{c.expected_error:.1e}",
+                    f"{c.measured:.7g}",
+                    "-" if c.measured_error is None else f"{c.measured_error:.1e}",
+                    "-" if c.error_over_width is None else f"{c.error_over_width:.1e}",
+                    c.status,
+                    explanation(drawn, c, j),
+                )
+            )
+    return _rows.aligned(rows)
+
+
+def explanation(drawn: Drawn, c: Compared, j: Judged) -> str:
+    """What a reader should know first about a large error: facts of the problem, not excuses."""
+    words = []
+    if c.covered is False:
+        words.append("not covered by its expected error")
+    ratios = np.divide(drawn.singular_values[1:], drawn.singular_values[:-1])
+    closest = float(np.max(ratios))
+    if drawn.family in SLOW:
+        words.append(f"scale {drawn.scale:.1e}: corrections are powers of it")
+    else:
+        small = drawn.scale ** (2 * (1 - closest))
+        words.append(f"eps^(2(1-s'/s)) = {small:.1e} for the closest pair (ratio {closest:.2f})")
+    if j.marginal:
+        words.append("a plateau is marginal")
+    return "; ".join(words)
+
+
+def _differing(by_family: dict[str, list[Judged]]) -> str:
+    wrong = [j for group in by_family.values() for j in group if j.count_right is False and not j.marginal]
+    return "\n".join(
+        f"{j.family} {j.number}: predicted {j.count}, seen {j.count_measured}, scale {j.scale:.1e}, separation {j.separation:.2f}"
+        for j in wrong
+    )
+
+
+def _abstentions(by_family: dict[str, list[Judged]]) -> str:
+    lines = []
+    for family, group in by_family.items():
+        reasons = [j.reason for j in group if j.abstained]
+        lines += [f"{family}: {reasons.count(reason)} x {reason}" for reason in dict.fromkeys(reasons)]
+    return "\n".join(lines)
+
+
+def _as_json(judged: Sequence[Judged]) -> str:
+    rows = [j._asdict() | {"compared": [c._asdict() for c in j.compared]} for j in judged]
+    return json.dumps({"schema": "saddlescope.scoreboard/1", "problems": rows}, indent=1, default=float)

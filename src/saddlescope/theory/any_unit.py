@@ -1,0 +1,72 @@
+"""The motion of units of any smooth formula: derivatives by JAX, compiled once for a few sizes."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..networks import AbstractLens
+from ..objective import Objective
+from .motion import AbstractMotion, Units, Velocity
+
+#: Calls with fewer units are filled up with silent ones to one of these sizes, or a power of two: each is compiled once.
+SIZES = (4, 16, 64)
+
+
+class AnyUnit(AbstractMotion):
+    """Units of any formula with two derivatives in u."""
+
+    def __init__(self, lens: AbstractLens, objective: Objective):
+        super().__init__(lens, objective)
+        # of the network only what a unit is: its own weights stay out of what is compiled
+        one = lens.of(lens.put(*(np.asarray(a[:1]) for a in lens.get())))
+        leaves, self._form = jax.tree.flatten((one, objective))
+        with jax.enable_x64(True):
+            self._leaves = [jnp.asarray(a) for a in leaves]
+            self._root = jnp.asarray(self.root)
+
+    def _call(self, function, units: Units, *more):
+        count = len(units)
+        full = next((s for s in SIZES if s >= count), 1 << max(count - 1, 1).bit_length())
+        filled = np.zeros((full, self.size))
+        filled[:count] = units
+        with jax.enable_x64(True):
+            found = function(self._form, self._leaves, self._root, filled, *more)
+        return tuple(np.asarray(a)[:count] for a in found)
+
+    def parts(self, units: Units) -> np.ndarray:
+        return self._call(_parts, units)[0]
+
+    def in_residual(self, residual: np.ndarray) -> Velocity:
+        return lambda units: self._call(_velocity, units, residual)[0]
+
+    def slopes(self, units: Units, residual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        outputs, own = self._call(_slopes, units, residual)
+        rows = len(self.root) * self.readout[1]
+        return outputs.transpose(1, 2, 0, 3).reshape(rows, -1), own
+
+
+def _value(form, leaves, root, unit: jax.Array) -> jax.Array:
+    """phi v of one unit on the rows, times the root of their weights."""
+    lens, objective = jax.tree.unflatten(form, leaves)
+    u, v = lens.get()
+    weights, readout = u.shape[1], v.shape[1:]
+    return root[:, None] * (objective.unit_features(lens, unit[:weights]) @ unit[weights:].reshape(readout))
+
+
+@partial(jax.jit, static_argnums=0)
+def _parts(form, leaves, root, units):
+    return (jax.vmap(lambda w: _value(form, leaves, root, w))(units),)
+
+
+@partial(jax.jit, static_argnums=0)
+def _velocity(form, leaves, root, units, residual):
+    return (jax.vmap(jax.grad(lambda w: jnp.sum(residual * _value(form, leaves, root, w))))(units),)
+
+
+@partial(jax.jit, static_argnums=0)
+def _slopes(form, leaves, root, units, residual):
+    by_weight = jax.vmap(jax.jacfwd(lambda w: _value(form, leaves, root, w)))(units)
+    own = jax.vmap(jax.hessian(lambda w: jnp.sum(residual * _value(form, leaves, root, w))))(units)
+    return by_weight, own

@@ -1,0 +1,145 @@
+r"""The chain: from saddle to saddle by the units that escape, for one layer of units of any smooth formula of order 2 or more.
+
+Units of order p grow as $\dot w \propto w^p$: one that starts ahead runs away while the others stay where they are, so at each saddle a few
+units are enough. Units of order 1 all grow at one rate, and no few of them carry the motion.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..networks import AbstractLens
+from ._base import AbstractPredictor, Cause, Prediction, Problem, Status
+from .any_unit import AnyUnit
+from .course import Course
+from .escape_times import escape_times
+from .motion import AbstractMotion, QuadraticForms, Units
+from .reading import Reading
+
+#: Strengths of the directions that a unit can learn count as equal within this part of the largest.
+EQUAL = 1e-3
+#: Weaker directions than this part of the strongest are rounding.
+SEEN = 1e-6
+#: Ascents to the strongest directions of units of order 3 or more.
+STARTS, ASCENTS = 16, 60
+
+
+class Chain(AbstractPredictor):
+    """One layer of units of order 2 or more with a smooth formula."""
+
+    name = "chain"
+    status: Status = "heuristic"
+
+    def refuses(self, problem: Problem) -> str | None:
+        lenses = problem.network.lenses()
+        if len(lenses) != 1 or not lenses[0].direct:
+            return "needs a network that is the sum of one layer of units"
+        return self.refuses_units(lenses[0])
+
+    def refuses_units(self, lens: AbstractLens) -> str | None:
+        facts = lens.facts
+        if facts.kinks:
+            return "units with kinks slide along them, which a motion of a few units does not follow"
+        if not facts.silent or facts.order < 2:
+            return f"units of order {facts.order} grow together, all at one rate: no few of them carry the motion"
+        if len(lens.get()[0]) < 2:
+            return "a network of one unit is its own reduction: simulating it costs the same"
+        return None
+
+    def motion(self, problem: Problem) -> AbstractMotion:
+        return AnyUnit(problem.network.lenses()[0], problem.objective)
+
+    def predict(self, problem: Problem) -> Prediction:
+        motion = self.motion(problem)
+        course = Course(motion).run()
+        notes = ()
+        if problem.learning_rate is not None:
+            notes = (
+                "Times are those of gradient flow: discrete steps differ by a part of about learning rate x rate of growth.",
+            )
+        prediction = Reading(course, motion.lens.facts.order).prediction(
+            self.name, self.status, self.cause(motion), notes
+        )
+        return replace(prediction, extras=prediction.extras | self.extras(motion, course))
+
+    def extras(self, motion: AbstractMotion, course: Course) -> dict[str, Any]:
+        return {"first": [(wait.t, wait.unit) for wait in course.waits]}
+
+    def cause(self, motion: AbstractMotion) -> Cause:
+        """What separates the stages: the units' initial weights; the data too, where they favour some directions."""
+        return "initialisation" if _equal(strengths(motion)) else "both"
+
+
+def strengths(motion: AbstractMotion) -> np.ndarray:
+    r"""What the data offer to one small unit, largest first: how fast v grows along directions of u that it can grow along.
+
+    Order 2: singular values of $Q$ with $\dot v = u^\top Q u$ at the origin. Higher orders: the maximum of $|\dot v|$ over |u| = 1, found by ascent from random
+    directions, then those over directions orthogonal to the ones before, as far as they equal the first.
+    """
+    weights, readout = motion.weights, motion.size - motion.weights
+    if motion.lens.facts.order == 2:
+        units = np.concatenate([np.zeros((readout, weights)), np.eye(readout)], axis=1)
+        _, own = motion.slopes(units, motion.target)
+        values = np.linalg.svd(own[:, :weights, :weights].reshape(-1, weights) / 2, compute_uv=False)
+        return values[values > SEEN * values[0]]
+    found: list[float] = []
+    left = np.eye(weights)
+    while not found or (len(found) < weights and _equal(found)):
+        value, direction = _strongest(motion, left)
+        if found and value <= SEEN * found[0]:
+            break
+        found.append(value)
+        left = left - np.outer(direction, direction)
+    return np.array(found)
+
+
+def _equal(values: np.ndarray | list[float]) -> bool:
+    return bool(max(values) - min(values) <= EQUAL * max(values))
+
+
+def _strongest(motion: AbstractMotion, within: np.ndarray) -> tuple[float, np.ndarray]:
+    """The largest |v'| of a small unit whose direction lies in the range of a projector, relative to size^order, and where."""
+    weights = motion.weights
+    size = float(np.sqrt(np.mean(motion.start[:, :weights] ** 2)))  # where the leading order rules
+    velocity = motion.in_residual(motion.target)
+    u = np.random.default_rng(0).standard_normal((STARTS, weights))
+    v = np.zeros((STARTS, motion.size - weights))
+    for _ in range(ASCENTS):
+        u = u @ within
+        u = u * (size / np.maximum(np.linalg.norm(u, axis=1), 1e-300)[:, None])
+        v = velocity(np.concatenate([u, v], axis=1))[:, weights:]
+        u = velocity(np.concatenate([u, v], axis=1))[:, :weights]
+    values = np.linalg.norm(v, axis=1)
+    best = int(np.argmax(values))
+    u = u[best] @ within
+    return float(values[best] / size**motion.lens.facts.order), u / max(float(np.linalg.norm(u)), 1e-300)
+
+
+class UnitsByForm(Chain):
+    """Units that are quadratic forms in their weights: quadratic neurons, their kernels, heads with separate keys and queries."""
+
+    name = "units"
+    status: Status = "asymptotic"
+
+    def refuses(self, problem: Problem) -> str | None:
+        reason = super().refuses(problem)
+        return reason or QuadraticForms.refuses(problem.network.lenses()[0], problem.objective)
+
+    def motion(self, problem: Problem) -> QuadraticForms:
+        return QuadraticForms(problem.network.lenses()[0], problem.objective)
+
+    def extras(self, motion: AbstractMotion, course: Course) -> dict[str, Any]:
+        """With one output weight a unit: `blow_up`, when the first unit of each wait would run away if nothing stopped it."""
+        found = super().extras(motion, course)
+        if isinstance(motion, QuadraticForms) and motion.readout == (1, 1):
+            found["blow_up"] = [
+                wait.t + float(alone(motion, wait.residual, wait.weights[None])[0]) for wait in course.waits
+            ]
+        return found
+
+
+def alone(motion: QuadraticForms, residual: np.ndarray, units: Units) -> np.ndarray:
+    """Blow-up times of units with one output weight, each alone in a fixed residual. [units]."""
+    u, v = motion.split(units)
+    return escape_times(motion.matrices(residual)[0, 0], u, v[:, 0, 0]).times

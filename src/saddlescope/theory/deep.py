@@ -1,0 +1,317 @@
+r"""Deep linear networks: heights by reduced-rank regression, times by a flow whose size does not depend on the widths.
+
+$f(x) = W_L \cdots W_1 x$ learns its modes one after another; from small weights of scale $\epsilon$ each wait is of order $\epsilon^{-(L-2)}$, with a constant that depends on all initial
+weights and has no closed form. It is computed: the network is compressed to the directions of its hidden units that matter (`_krylov`), and that small network is followed. Two
+numbers of rounds say how far off it is.
+
+Source: Saxe, McClelland & Ganguli (2014) and Jacot et al. (2021) for the stages; the compression is ours.
+"""
+
+import numpy as np
+
+from ..networks import Deep
+from ._base import AbstractPredictor, Cause, Cost, PredictedEnd, PredictedStage, Prediction, Problem
+from ._curve import LOSS_DIFFERENCE, REACH, Curve, follow, heights_of, seen, stepped
+from ._krylov import bases, projected
+from ._product import LinearData, Product
+
+#: At most so many rounds, and no more weights than this in the reduced network: its Jacobian is square in them.
+ROUNDS, LARGEST = 4, 450
+#: The difference of one round from the one before, times this, covers its error (measured: 1/20 to 1/40 of it remains).
+COVERED = 0.3
+RTOL, COARSE_RTOL, LOOKING_RTOL = 1e-9, 1e-7, 1e-6
+#: What the solver adds, relative to t.
+SOLVER = 3e-6
+#: The last stage is over at this part of the smallest drop.
+DONE = 1e-3
+#: Smallest factor of the weights at which a plateau that does not show is looked for, and the accuracy of the scale found.
+SMALLEST, SCALE_RATIO = 1e-4, 1.25
+#: The flow is followed for so many times the wait that the layers' sizes suggest.
+LONGEST = 1e3
+#: Heights are exact to rounding.
+HEIGHT = 1e-9
+#: Without a second number of rounds: what the spans of no round at all leave of t, at most (measured: 2e-2 to 6e-2).
+FIRST_ROUND = 0.1
+
+
+class DeepLinear(AbstractPredictor):
+    """Linear units in every hidden layer, any depth, any data."""
+
+    name = "deep linear"
+
+    def refuses(self, problem: Problem) -> str | None:
+        network = problem.network
+        if not isinstance(network, Deep):
+            return "needs layers of neurons, each reading the one before"
+        if not all(lens.facts.linear for lens in network.lenses()):
+            return "needs linear units in every hidden layer"
+        return None if LinearData.of(problem.objective).modes()[0].size else "no linear map lowers the loss"
+
+    def predict(self, problem: Problem) -> Prediction:
+        return _Account(problem).prediction()
+
+
+class _Account:
+    """One problem, compressed as far as is worth it."""
+
+    def __init__(self, problem: Problem):
+        assert isinstance(problem.network, Deep)
+        self.problem = problem
+        self.weights = [np.asarray(w, np.float64) for w in problem.network.weights]
+        self.data = LinearData.of(problem.objective)
+        self.drops, self.left, self.readers = self.data.modes()
+        self.layers = len(self.weights) - 1
+        self.degree = problem.network.homogeneity
+        self.whole = sum(w.size for w in self.weights)
+        self.most = min(len(self.drops), *(w.shape[0] for w in self.weights[:-1]))
+        #: which modes the best map of the greatest rank has
+        self.best = np.arange(len(self.drops)) < self.most
+        self.narrow = self._narrow()
+
+    def height(self, learned: np.ndarray) -> float:
+        """The loss of the fixed point that has learned these modes [modes] and no others."""
+        height = self.data.total - float(np.sum(self.drops[learned]))
+        return 0.0 if abs(height) < 1e-13 * self.data.total else height
+
+    def _narrow(self) -> list[tuple[int, list[np.ndarray], bool]]:
+        """Rounds, weights and whether the spans are closed, the finest two that are smaller than the network; fewer where there are not so many."""
+        found: list[tuple[int, list[np.ndarray], bool]] = []
+        for rounds in range(ROUNDS + 1):
+            small = projected(self.weights, bases(self.weights, rounds))
+            size = sum(w.size for w in small)
+            if found and size == sum(w.size for w in found[-1][1]):
+                return [(*found[-1][:2], True)]
+            if size >= self.whole or (found and size > LARGEST):
+                break
+            found.append((rounds, small, False))
+        return found[-2:]
+
+    def _product(self, small: list[np.ndarray]) -> Product:
+        return Product(self.data, tuple((w.shape[0], w.shape[1]) for w in small))
+
+    def curve(self, small: list[np.ndarray], rtol: float, factor: float = 1.0) -> Curve:
+        """The reduced run from weights that are `factor` times those given."""
+        product = self._product(small)
+        start = factor * np.concatenate([w.ravel() for w in small])
+        rate = self.problem.learning_rate or 0.0
+        # a product of layers grows at a speed set by their largest singular values, to the power of the factors that are small
+        size = factor * float(np.median([np.linalg.norm(w, 2) for w in small]))
+        slowest = float(np.linalg.svd(self.data.yx, compute_uv=False)[: self.most][-1])
+        waits = (1 - np.log(min(size, 0.1))) / slowest * size ** -(self.degree - 2) if size > 0 else 1.0
+        rms = float(np.sqrt(np.mean(start**2)))
+        return follow(
+            stepped(product.velocity, rate),
+            product.jacobian if rate == 0.0 else None,
+            product.loss,
+            start,
+            until_loss=self.height(self.best) + DONE * float(np.min(self.drops[self.best])),
+            t_max=LONGEST * waits,
+            rtol=rtol,
+            atol=0.1 * rtol * rms,
+        )
+
+    def learned(self, small: list[np.ndarray], curve: Curve, t: float) -> np.ndarray:
+        """Which modes the product has learned by more than half."""
+        assert curve.state_at is not None
+        product = self._product(small).product(np.asarray(curve.state_at(t)))
+        return np.einsum("ok,oi,ik->k", self.left, product, self.readers) > 0.5
+
+    def prediction(self) -> Prediction:
+        if not self.narrow:
+            return self._heights_only()
+        rounds, small, closed = self.narrow[-1]
+        curve = self.curve(small, RTOL)
+        coarse = self.curve(self.narrow[0][1], COARSE_RTOL) if len(self.narrow) > 1 else None
+        last = self.best if curve.finished else self.learned(small, curve, float(curve.t[-1]))
+        final = self.height(last)
+        found = seen(curve, float(curve.speed[0]), final)
+        sets = [
+            np.zeros(len(self.drops), bool)
+            if s.position == 0
+            else self.learned(small, curve, float(curve.t[s.position]))
+            for s in found
+        ]
+        losses = [float(curve.loss[s.position]) for s in found]
+        heights, odd = heights_of(losses, [self.height(m) for m in sets], final)
+        stages, start = [], 0.0
+        for i, s in enumerate(found):
+            following = heights[i + 1] if i + 1 < len(found) else final
+            after = sets[i + 1] if i + 1 < len(found) else last
+            end = curve.crossing(0.5 * (heights[i] + following), start)
+            first, done = (curve.crossing(heights[i] - part * (heights[i] - following), start) for part in (0.1, 0.9))
+            exact = closed and not odd[i] and self.problem.learning_rate is None
+            stages.append(
+                PredictedStage(
+                    heights[i],
+                    start,
+                    end,
+                    "theorem" if exact else "heuristic",
+                    "rank" if np.any(sets[i]) else "origin",
+                    self._width(sets[i]),
+                    height_error=REACH * abs(heights[i] - following) if odd[i] else HEIGHT * self.data.total,
+                    t_end_error=None
+                    if end is None
+                    else self._error(coarse, end, 0.5 * (heights[i] + following), start),
+                    source="reduced ODE",
+                    cost=Cost(curve.state_size, curve.evaluations, self.whole),
+                    recruits=tuple(int(k) for k in np.flatnonzero(after & ~sets[i])),
+                    escape_rate=self._rate(sets[i]),
+                    width_of_drop=done - first if first is not None and done is not None else None,
+                    persistence=s.persistence,
+                    reason=self._reason(closed)
+                    + (
+                        "; the run passes this saddle at a distance, and the height is that of its curve"
+                        if odd[i]
+                        else ""
+                    ),
+                )
+            )
+            start = end if end is not None else start
+        return Prediction(
+            tuple(stages),
+            PredictedEnd(
+                final,
+                self._width(last),
+                "rank" if np.any(last) else "origin",
+                HEIGHT * self.data.total if curve.finished else None,
+            ),
+            self._cause(len(stages)),
+            DeepLinear.name,
+            merged=self._merged(small, curve, last, sets),
+            notes=(self._law(),),
+            extras={"degree": self.degree, "rounds": rounds},
+        )
+
+    def _error(self, coarse: Curve | None, end: float, level: float, start: float) -> float:
+        """Half of a 95% interval: what the last round changed, the solver, and a learning rate's second order."""
+        error = SOLVER * end
+        if coarse is not None:
+            other = coarse.crossing(level, 0.5 * start)
+            error += COVERED * abs(end - other) if other is not None else end
+        elif not self.narrow[-1][2]:
+            error += FIRST_ROUND * end
+        sharpness = self.degree * float(np.linalg.norm(self.data.yx, 2)) ** (2 - 2 / self.degree)
+        return error + ((self.problem.learning_rate or 0.0) * sharpness) ** 2 * end
+
+    def _heights_only(self) -> Prediction:
+        reason = "hidden layers are no wider than inputs and outputs together: no compression is smaller than the network, so times would be a simulation"
+        sets = [np.arange(len(self.drops)) < k for k in range(self.most + 1)]
+        stages = tuple(
+            PredictedStage(
+                self.height(m),
+                None,
+                None,
+                "outside assumptions",
+                "rank" if np.any(m) else "origin",
+                self._width(m),
+                height_error=HEIGHT * self.data.total,
+                reason=reason,
+            )
+            for m in sets[:-1]
+        )
+        end = PredictedEnd(self.height(sets[-1]), self._width(sets[-1]), "rank", HEIGHT * self.data.total)
+        notes = (
+            self._law(),
+            "heights are those of the best map of each rank; which of them are seen, times would tell",
+        )
+        return Prediction(
+            stages,
+            end,
+            self._cause(len(stages)),
+            DeepLinear.name,
+            outside=(reason,),
+            notes=notes,
+            extras={"degree": self.degree},
+        )
+
+    def _width(self, learned: np.ndarray) -> int | list[int]:
+        rank = int(np.sum(learned))
+        return rank if self.layers == 1 else [rank] * self.layers
+
+    def _rate(self, learned: np.ndarray) -> float | None:
+        """Exponential only with two small factors: the largest correlation of what is not learned with the inputs."""
+        if self.degree != 2 or np.all(learned):
+            return None
+        size = np.sqrt(2 * self.drops)
+        # the residual of a fixed point: the modes not learned, back in terms of E[y x^T]
+        inverse = self.readers * size
+        residual = (self.left[:, ~learned] * size[~learned]) @ inverse[:, ~learned].T
+        return float(np.linalg.norm(residual, 2))
+
+    def _cause(self, stages: int) -> Cause:
+        if stages < 2:
+            return "none"
+        if self.degree == 2:
+            return "data"
+        values = np.linalg.svd(self.data.yx, compute_uv=False)[: self.most]
+        return "both" if np.ptp(values) > 1e-6 * values[0] else "initialisation"
+
+    def _reason(self, closed: bool) -> str:
+        if closed:
+            return "hidden layers move in spans that the flow does not leave"
+        return "hidden layers are compressed to Krylov spans; one round less tells the error"
+
+    def _law(self) -> str:
+        if self.degree == 2:
+            return "two small factors: waits grow with the logarithm of 1 / scale"
+        power = self.degree - 2
+        return f"{self.degree} small factors: waits grow as scale^-{power}, by a factor {10**power} where all weights are ten times smaller"
+
+    def _merged(
+        self, small: list[np.ndarray], curve: Curve, last: np.ndarray, sets: list[np.ndarray]
+    ) -> tuple[PredictedStage, ...]:
+        """Saddles between the stages that are seen, in the order in which modes are learned."""
+        when = np.full(len(self.drops), np.inf)
+        for t in curve.t[::4]:
+            when[np.isinf(when) & self.learned(small, curve, float(t))] = t
+        drop = self.data.total - self.height(last)
+        learned, missing, above = np.zeros(len(self.drops), bool), [], np.inf
+        for mode in [None, *np.argsort(when, kind="stable")[: int(np.sum(last)) - 1]]:
+            if mode is not None:
+                learned = learned.copy()
+                learned[mode] = True
+            level = self.height(learned)
+            # a plateau needs a loss of its own
+            apart = min(above - level, level - self.height(last)) >= LOSS_DIFFERENCE * drop
+            above = level
+            if not apart or any(np.array_equal(learned, m) for m in sets):
+                continue
+            missing.append(
+                PredictedStage(
+                    level,
+                    None,
+                    None,
+                    "theorem",
+                    "rank" if np.any(learned) else "origin",
+                    self._width(learned),
+                    height_error=HEIGHT * self.data.total,
+                    source="reduced ODE",
+                    separable=False,
+                    visible_scale=self._visible(learned),
+                    reason="not separable at this scale",
+                )
+            )
+        return tuple(missing)
+
+    def _visible(self, learned: np.ndarray) -> float | None:
+        """The root mean square of the initial weights below which a plateau at this saddle shows; None above `SMALLEST` times the present one."""
+        size = float(np.sqrt(sum(np.sum(w**2) for w in self.weights) / self.whole))
+        small = self.narrow[0][1]
+
+        def shows(factor: float) -> bool:
+            curve = self.curve(small, LOOKING_RTOL, factor)
+            for s in seen(curve, float(curve.speed[0]), self.height(self.best)):
+                now = self.learned(small, curve, float(curve.t[s.position])) & (s.position > 0)
+                if np.array_equal(now, learned):
+                    return True
+            return False
+
+        high, low = 1.0, 0.1
+        while not shows(low):
+            high, low = low, 0.1 * low
+            if low < SMALLEST:
+                return None
+        while high / low > SCALE_RATIO:
+            middle = float(np.sqrt(high * low))
+            high, low = (high, middle) if shows(middle) else (middle, low)
+        return size * low
