@@ -228,7 +228,8 @@ class Reading:
             point = rest(self.motion, after.units[chosen])
             if point is None or point.down:
                 continue
-            if min(here.height - point.loss, point.loss - after.height) < DISTINCT * self.drop:
+            above = found[-1].height if found else here.height
+            if min(above - point.loss, point.loss - after.height) < DISTINCT * self.drop:
                 continue
             pair = recruits[count - 1 : count + 1]
             times = self._times_of(pair, t_end, np.array([size[i] / 2 for i in pair]))
