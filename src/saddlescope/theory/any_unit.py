@@ -28,12 +28,18 @@ class AnyUnit(AbstractMotion):
 
     def _call(self, function, units: Units, *more):
         count = len(units)
-        full = next((s for s in SIZES if s >= count), 1 << max(count - 1, 1).bit_length())
-        filled = np.zeros((full, self.size))
+        filled = np.zeros((size_of(count), self.size))
         filled[:count] = units
         with jax.enable_x64(True):
             found = function(self._form, self._leaves, self._root, filled, *more)
         return tuple(np.asarray(a)[:count] for a in found)
+
+    def coupled(self, units: Units, others: np.ndarray | float = 0.0) -> tuple[np.ndarray, Units]:
+        filled = np.zeros((size_of(len(units)), self.size))
+        filled[: len(units)] = units
+        with jax.enable_x64(True):
+            residual, velocity = _coupled(self._form, self._leaves, self._root, filled, self.target - others)
+        return np.asarray(residual), np.asarray(velocity)[: len(units)]
 
     def parts(self, units: Units) -> np.ndarray:
         return self._call(_parts, units)[0]
@@ -45,6 +51,11 @@ class AnyUnit(AbstractMotion):
         outputs, own = self._call(_slopes, units, residual)
         rows = len(self.root) * self.readout[1]
         return outputs.transpose(1, 2, 0, 3).reshape(rows, -1), own
+
+
+def size_of(count: int) -> int:
+    """To how many units a call with `count` of them is filled up."""
+    return next((s for s in SIZES if s >= count), 1 << max(count - 1, 1).bit_length())
 
 
 def _value(form, leaves, root, unit: jax.Array) -> jax.Array:
@@ -63,6 +74,13 @@ def _parts(form, leaves, root, units):
 @partial(jax.jit, static_argnums=0)
 def _velocity(form, leaves, root, units, residual):
     return (jax.vmap(jax.grad(lambda w: jnp.sum(residual * _value(form, leaves, root, w))))(units),)
+
+
+@partial(jax.jit, static_argnums=0)
+def _coupled(form, leaves, root, units, target):
+    parts, back = jax.vjp(lambda units: _parts(form, leaves, root, units)[0].sum(axis=0), units)
+    residual = target - parts
+    return residual, back(residual)[0]
 
 
 @partial(jax.jit, static_argnums=0)

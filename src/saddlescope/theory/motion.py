@@ -68,6 +68,11 @@ class AbstractMotion(abc.ABC):
         """What is left of the target when these units, and `others` [rows, outputs], are taken off."""
         return self.target - self.parts(units).sum(axis=0) - others
 
+    def coupled(self, units: Units, others: np.ndarray | float = 0.0) -> tuple[np.ndarray, Units]:
+        """The residual that these units leave together with `others`, and their velocity in it."""
+        residual = self.residual(units, others)
+        return residual, self.in_residual(residual)(units)
+
     def loss(self, residual: np.ndarray) -> float:
         return 0.5 * float(np.sum(residual**2)) + self.irreducible
 

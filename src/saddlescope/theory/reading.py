@@ -22,7 +22,7 @@ ALIKE = 0.9
 #: Of the neglected part's integral over time, by so much at most is an end late or early: calibrated on random problems (docs/theory_units.md).
 SHARE = 2.0
 #: Local errors of the integrators, in parts of t and of the width of the drop: calibrated with them.
-PART_OF_T, PART_OF_WIDTH = 3e-8, 2e-3
+PART_OF_T, PART_OF_WIDTH = 3e-8, 6e-3
 #: Expected errors of heights: of a fixed point relative to L(0), otherwise relative to the whole drop.
 ROUNDING, WITHOUT_FIXED_POINT = 1e-9, 0.1
 #: Where a unit had to be held while others moved, an end is off by up to this part of the width of its drop.
@@ -228,7 +228,8 @@ class Reading:
             point = rest(self.motion, after.units[chosen])
             if point is None or point.down:
                 continue
-            if min(here.height - point.loss, point.loss - after.height) < DISTINCT * self.drop:
+            above = found[-1].height if found else here.height
+            if min(above - point.loss, point.loss - after.height) < DISTINCT * self.drop:
                 continue
             pair = recruits[count - 1 : count + 1]
             times = self._times_of(pair, t_end, np.array([size[i] / 2 for i in pair]))

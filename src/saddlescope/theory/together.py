@@ -34,7 +34,6 @@ class Together:
         self.shape = (len(self.index), motion.size)
         self.crowd_index = course.waiting
         self.began = course.t
-        self.residual = self._residual(self.y)
         self._measure(self.y)
         self.slowing = False
         self._sync_at, self._sync_residual, self._sum = 0.0, self.residual, np.zeros_like(self.residual)
@@ -60,13 +59,14 @@ class Together:
 
     def _velocity(self, y: np.ndarray) -> Units:
         self.course.evaluations += 1
-        return self.course.motion.in_residual(self._residual(y))(y.reshape(self.shape))
+        return self.course.motion.coupled(y.reshape(self.shape), self.course.still)[1]
 
     def _jacobian(self, y: np.ndarray) -> np.ndarray:
         return self.course.motion.jacobian(y.reshape(self.shape), self._residual(y))
 
     def _measure(self, y: np.ndarray) -> None:
-        self.own = float(np.sum(self._velocity(y) ** 2))
+        self.residual, velocity = self.course.motion.coupled(y.reshape(self.shape), self.course.still)
+        self.own = float(np.sum(velocity**2))
         self.speed = float(np.sqrt(self.own))
 
     def _look(self) -> None:
@@ -82,9 +82,8 @@ class Together:
             raise FloatingPointError(message)
         self.y, after = self.solver.y, self.solver.t
         middle = self._residual(self.solver.dense_output()((before + after) / 2))
-        self.residual = self._residual(self.y)
-        self._sum = self._sum + (after - before) / 6 * (residual + 4 * middle + self.residual)
         self._measure(self.y)
+        self._sum = self._sum + (after - before) / 6 * (residual + 4 * middle + self.residual)
         self.slowing = self.speed < speed
         self.since += 1
         course = self.course
