@@ -1,7 +1,10 @@
 """Deep linear networks and scalar chains: predicted from moments and initial weights, held against the simulated flow."""
 
+import itertools
+
 import numpy as np
 import pytest
+
 from saddlescope.flow import gradient_flow
 from saddlescope.networks import Deep
 from saddlescope.objective import Objective
@@ -37,7 +40,7 @@ def deep(seed, *, widths=(24, 24), scale=1e-2, singular=(1.5, 0.8, 0.4), inputs=
     xx = basis @ np.diag(inputs) @ basis.T
     yx = left @ np.diag(singular) @ right.T
     dims = [size, *widths, size]
-    weights = tuple(scale * rng.standard_normal((b, a)) for a, b in zip(dims[:-1], dims[1:], strict=True))
+    weights = tuple(scale * rng.standard_normal((b, a)) for a, b in itertools.pairwise(dims))
     return Deep(Linear(), weights), linear_data(yx @ np.linalg.inv(xx), xx)
 
 
@@ -46,7 +49,9 @@ def simulated(network, objective, prediction, rtol=1e-9):
     run = gradient_flow(network, objective, until=until, rtol=rtol)
     heights = [s.height for s in prediction.stages] + [prediction.end.height]
     levels = 0.5 * (np.array(heights[1:]) + heights[:-1])
-    return [crossing_time(run.t, run.loss, run.speed, level) for level in levels], find_plateaus(run.t, run.loss, run.speed)
+    return [crossing_time(run.t, run.loss, run.speed, level) for level in levels], find_plateaus(
+        run.t, run.loss, run.speed
+    )
 
 
 @pytest.mark.parametrize("layers", KAPPA)
@@ -92,7 +97,9 @@ CASES = {
     "three layers": lambda: deep(0),
     "three layers, small": lambda: deep(1, scale=1e-3),
     "inputs that do not commute": lambda: deep(2, scale=3e-3, commute=False),
-    "a mode of small correlation and large gain": lambda: deep(3, scale=1e-3, singular=(1.5, 1.2, 0.3), inputs=(4.0, 0.7, 1.0)),
+    "a mode of small correlation and large gain": lambda: deep(
+        3, scale=1e-3, singular=(1.5, 1.2, 0.3), inputs=(4.0, 0.7, 1.0)
+    ),
     "four layers": lambda: deep(4, widths=(20, 20, 20), singular=(1.5, 0.7), inputs=(1.0, 1.3), scale=2e-2),
 }
 
@@ -129,13 +136,15 @@ def test_each_round_of_the_spans_is_nearer_to_the_whole_network():
 
         fallen.terminal, fallen.direction = True, -1.0
         start = np.concatenate([w.ravel() for w in small])
-        run = solve_ivp(lambda t, y: product.velocity(y), (0, 1e3), start, "DOP853", rtol=1e-9, atol=1e-12, events=fallen)
+        run = solve_ivp(
+            lambda t, y: product.velocity(y), (0, 1e3), start, "DOP853", rtol=1e-9, atol=1e-12, events=fallen
+        )
         return run.t_events[0][0]
 
     whole = half_drop(weights)
     errors = [abs(half_drop(projected(weights, bases(weights, rounds))) - whole) / whole for rounds in range(4)]
     # measured: 1/20 to 1/40 a round
-    assert all(after < 0.2 * before for before, after in zip(errors[:-1], errors[1:], strict=True))
+    assert all(after < 0.2 * before for before, after in itertools.pairwise(errors))
     assert errors[3] < 1e-4
     assert errors[0] > 1e-3  # what the product alone spans is not enough
 
@@ -199,5 +208,8 @@ def test_refusals_say_which_assumption_fails(network, reason):
 
 def test_ten_times_smaller_weights_wait_ten_times_longer():
     # three small factors: t x scale tends to a constant of the initial directions, corrections are of relative order scale
-    ends = [np.array([s.t_end for s in predict(*deep(0, scale=scale, singular=(1.5, 0.6), inputs=(1.0, 1.3))).stages]) for scale in (1e-3, 1e-4)]
+    ends = [
+        np.array([s.t_end for s in predict(*deep(0, scale=scale, singular=(1.5, 0.6), inputs=(1.0, 1.3))).stages])
+        for scale in (1e-3, 1e-4)
+    ]
     assert ends[1] / ends[0] == pytest.approx(np.full(2, 10.0), rel=2e-2)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from saddlescope.flow import gradient_flow
 from saddlescope.runs import prepare
 from saddlescope.series import crossing_time, find_plateaus
@@ -51,7 +52,9 @@ CASES = {
     "unequal lengths": lambda: orthogonal(norms=[1.3, 0.8, 1.0], targets=[1.0, 0.7, -0.6]),
     "unequal lengths, tiny weights": lambda: orthogonal(norms=[1.3, 0.8, 1.0], targets=[1.0, 0.7, -0.6], scale=1e-7),
     "a target is zero": lambda: orthogonal(norms=[1.0, 1.0, 1.2], targets=[1.0, 0.0, -0.6]),
-    "too narrow to fit everything": lambda: orthogonal(norms=[1.0, 1.1, 0.9], targets=[1.0, 0.8, -0.7], units=4, seed=4),
+    "too narrow to fit everything": lambda: orthogonal(
+        norms=[1.0, 1.1, 0.9], targets=[1.0, 0.8, -0.7], units=4, seed=4
+    ),
     "kernels that serve two modes": lambda: convolution(),
     "kernels that serve one mode each": lambda: convolution(opposite=True),
 }
@@ -156,10 +159,19 @@ def test_a_plateau_that_does_not_show_is_listed_with_the_scale_at_which_it_would
     ("change", "reason"),
     [
         (lambda p: p, None),
-        (lambda p: p._replace(objective=_with(p.objective, x=np.array([[1.0, 0.2], [0.3, 1.0]]))), "neither orthogonal"),
-        (lambda p: p._replace(objective=_with(p.objective, x=np.array([[1.0, 0.0], [-1.0, 0.0]]))), "neither orthogonal"),
+        (
+            lambda p: p._replace(objective=_with(p.objective, x=np.array([[1.0, 0.2], [0.3, 1.0]]))),
+            "neither orthogonal",
+        ),
+        (
+            lambda p: p._replace(objective=_with(p.objective, x=np.array([[1.0, 0.0], [-1.0, 0.0]]))),
+            "neither orthogonal",
+        ),
         (lambda p: p._replace(objective=_with(p.objective, y=np.zeros((2, 1)))), "nothing correlates"),
-        (lambda p: p._replace(network=orthogonal(norms=[1.0, 1.0], targets=[1.0, 1.0], activation="tanh").network), "piecewise linear"),
+        (
+            lambda p: p._replace(network=orthogonal(norms=[1.0, 1.0], targets=[1.0, 1.0], activation="tanh").network),
+            "piecewise linear",
+        ),
     ],
 )
 def test_refusals_say_which_assumption_fails(change, reason):

@@ -42,7 +42,9 @@ class Masked:
         """Units that are active nowhere do not move and are left out."""
         # a mask as one string of bytes: np.unique over rows would sort them far more slowly
         packed = np.ascontiguousarray(np.packbits(units.active, axis=1))
-        _, example, group = np.unique(packed.view(f"V{packed.shape[1]}").ravel(), return_index=True, return_inverse=True)
+        _, example, group = np.unique(
+            packed.view(f"V{packed.shape[1]}").ravel(), return_index=True, return_inverse=True
+        )
         masks = units.active[example]
         actives, zs, vs, bases = [], [], [], []
         first = 0

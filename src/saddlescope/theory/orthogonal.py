@@ -122,6 +122,7 @@ class _Account:
             t_max=self.join + 4 * (30 + max(-np.log(max(size, 1e-300)), 0.0)) * len(pulls) / slowest,
             steps=STEPS if factor == 1.0 else LOOKING_STEPS,
             learning_rate=self.problem.learning_rate or 0.0,
+            coarse=factor != 1.0,
         )
 
     def fitted(self, late: Late, seen: Seen) -> np.ndarray:
@@ -231,8 +232,8 @@ class _Account:
                 table = [np.sum(0.5 * settled.growing**2 * np.exp(2 * settled.rate * t)) / size for t in times]
                 grown = settled.growing**2 * np.exp(2 * settled.rate * self.join)
             at_kink = np.interp(settled.time, times, table)
-            late = np.sum(settled.z_join**2, axis=1) + settled.readout_join**2
-            waiting = float(np.sum(late[settled.pending]))
+            later = np.sum(settled.z_join**2, axis=1) + settled.readout_join**2
+            waiting = float(np.sum(later[settled.pending]))
             for sign in (1, -1):
                 weight = np.where(sign * settled.growing > 0, settled.growing**2, 0.0)
                 if not np.any(weight > 0):
