@@ -1,7 +1,10 @@
 """Deep linear networks and scalar chains: predicted from moments and initial weights, held against the simulated flow."""
 
+import itertools
+
 import numpy as np
 import pytest
+
 from saddlescope.flow import gradient_flow
 from saddlescope.networks import Deep
 from saddlescope.objective import Objective
@@ -37,7 +40,7 @@ def deep(seed, *, widths=(24, 24), scale=1e-2, singular=(1.5, 0.8, 0.4), inputs=
     xx = basis @ np.diag(inputs) @ basis.T
     yx = left @ np.diag(singular) @ right.T
     dims = [size, *widths, size]
-    weights = tuple(scale * rng.standard_normal((b, a)) for a, b in zip(dims[:-1], dims[1:], strict=True))
+    weights = tuple(scale * rng.standard_normal((b, a)) for a, b in itertools.pairwise(dims))
     return Deep(Linear(), weights), linear_data(yx @ np.linalg.inv(xx), xx)
 
 
@@ -141,7 +144,7 @@ def test_each_round_of_the_spans_is_nearer_to_the_whole_network():
     whole = half_drop(weights)
     errors = [abs(half_drop(projected(weights, bases(weights, rounds))) - whole) / whole for rounds in range(4)]
     # measured: 1/20 to 1/40 a round
-    assert all(after < 0.2 * before for before, after in zip(errors[:-1], errors[1:], strict=True))
+    assert all(after < 0.2 * before for before, after in itertools.pairwise(errors))
     assert errors[3] < 1e-4
     assert errors[0] > 1e-3  # what the product alone spans is not enough
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from saddlescope.flow import gradient_flow
 from saddlescope.runs import prepare
 from saddlescope.series import crossing_time, find_plateaus

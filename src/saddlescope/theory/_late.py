@@ -20,7 +20,11 @@ from ._rays import Rays
 WINDOW, FEW = 0.05, 200
 #: Places in a step at which a unit that left a ray is looked for.
 PLACES = 16
-RTOL, ATOL = 1e-10, 1e-11
+RTOL, COARSE_RTOL = 1e-10, 1e-6
+#: The absolute tolerance is the relative one times the size of the initial weights, times this.
+ATOL = 0.1
+#: A coarse run takes kinks together for this many times longer.
+COARSE_WINDOW = 10.0
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ def evolve(
     t_max: float,
     steps: int,
     learning_rate: float = 0.0,
+    coarse: bool = False,
 ) -> Late:
     """Follows the reduced flow from t = 0.
 
@@ -54,13 +59,15 @@ def evolve(
     - `joining`: what is added to them at `join`, and where units are active from then on: weights are true ones after it.
     - `done`: the run stops this far above the loss at which no unit has anything left to learn; `t_max`, `steps`: or there.
     - `learning_rate`: of gradient descent, whose steps follow the flow of a slightly changed field (see `stepped`); 0 for gradient flow.
+    - `coarse`: to a few digits, where only the form of the curve matters.
     """
     from scipy.integrate import DOP853
 
     fastest = max(float(np.linalg.norm(rays.pull, 2)), 1e-300)
     size = float(np.sqrt(np.mean(units.v**2)))
-    atol = ATOL * (size if size > 0 else 1.0)
-    window = WINDOW / fastest * max(1.0, len(units.v) / FEW)
+    rtol = COARSE_RTOL if coarse else RTOL
+    atol = ATOL * rtol * (size if size > 0 else 1.0)
+    window = WINDOW / fastest * max(1.0, len(units.v) / FEW) * (COARSE_WINDOW if coarse else 1.0)
     masked = Masked.of(rays, units)
     starts, pieces = [0.0], []
     early = True
@@ -77,7 +84,7 @@ def evolve(
                 bound = join if early else t_max
                 first = min(WINDOW / fastest, bound - t)
                 field = stepped(masked.velocity, learning_rate)
-                solver = DOP853(lambda _, y, f=field: f(y), t, y, bound, rtol=RTOL, atol=atol, first_step=first)
+                solver = DOP853(lambda _, y, f=field: f(y), t, y, bound, rtol=rtol, atol=atol, first_step=first)
             solver.step()
             if solver.status == "failed":
                 break

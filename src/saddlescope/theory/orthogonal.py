@@ -90,7 +90,9 @@ class _Account:
             with np.errstate(over="ignore"):
                 return float(np.sum(0.5 * amplitudes**2 * np.exp(2 * rates * t) / size))
 
-        low, high = 0.0, 1e3 / float(np.max(rates, initial=1e-300))
+        if not np.any(amplitudes):
+            return 0.0
+        low, high = 0.0, 1e3 / float(np.max(rates))
         wanted = max(NEGLIGIBLE, np.e * part(0.0))
         for _ in range(60):
             middle = 0.5 * (low + high)
@@ -122,6 +124,7 @@ class _Account:
             t_max=self.join + 4 * (30 + max(-np.log(max(size, 1e-300)), 0.0)) * len(pulls) / slowest,
             steps=STEPS if factor == 1.0 else LOOKING_STEPS,
             learning_rate=self.problem.learning_rate or 0.0,
+            coarse=factor != 1.0,
         )
 
     def fitted(self, late: Late, seen: Seen) -> np.ndarray:
@@ -138,10 +141,16 @@ class _Account:
         return float(np.hypot(np.linalg.norm((units.v @ pull.T)[units.active]), np.linalg.norm(units.z @ pull)))
 
     def prediction(self) -> Prediction:
+        if not any(np.any(end.growing != 0) or np.any(end.pending) for end in self.settled):
+            reason = "every unit is dead on what it would have to learn: nothing grows"
+            return Prediction((), PredictedEnd(self.origin, 0, "origin"), "none", OrthogonalRays.name, notes=(reason,))
         late = self.late()
         self.end = late.end
         found = seen(late.curve, self.initial_speed(), self.end)
         sets = [np.zeros(len(self.rays.moment), bool) if s.position == 0 else self.fitted(late, s) for s in found]
+        # what is slow at the end's own function is the end
+        kept = [i for i, f in enumerate(sets) if self.height(f) > late.end + 1e-9 * self.origin]
+        found, sets = [found[i] for i in kept], [sets[i] for i in kept]
         heights = [self.height(f) for f in sets]
         losses = [float(late.curve.loss[s.position]) for s in found]
         final = late.end if late.curve.finished else float(late.curve.loss[-1])
@@ -231,8 +240,8 @@ class _Account:
                 table = [np.sum(0.5 * settled.growing**2 * np.exp(2 * settled.rate * t)) / size for t in times]
                 grown = settled.growing**2 * np.exp(2 * settled.rate * self.join)
             at_kink = np.interp(settled.time, times, table)
-            late = np.sum(settled.z_join**2, axis=1) + settled.readout_join**2
-            waiting = float(np.sum(late[settled.pending]))
+            later = np.sum(settled.z_join**2, axis=1) + settled.readout_join**2
+            waiting = float(np.sum(later[settled.pending]))
             for sign in (1, -1):
                 weight = np.where(sign * settled.growing > 0, settled.growing**2, 0.0)
                 if not np.any(weight > 0):
