@@ -132,7 +132,7 @@ def number(value: float) -> str:
 
 def log_ticks(axis: Any, smallest: float, largest: float) -> None:
     """Labels of a logarithmic axis that do not run into one another: decades, and thirds of them where there are fewer than two."""
-    if 0 < smallest and largest < 100 * smallest:
+    if smallest > 0 and largest < 100 * smallest:
         axis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
         axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     axis.set_minor_formatter(NullFormatter())
