@@ -44,8 +44,10 @@ def power_laws(panels: Mapping[str, PowerLaw], label: str, *, columns: int = 4) 
             ax.set_xscale("log")
             ax.set_yscale("log")
             ax.set_xlabel("initial scale")
-            words = f"slope {law.measured:.4f} [{law.interval[0]:.4f}, {law.interval[1]:.4f}], theory {law.theory:.4f}"
-            ax.set_title(f"{_style.plain(title, 40)}\n{_style.plain(words, 70)}", fontsize=6.5)
+            _style.log_ticks(ax.xaxis, scales.min(), scales.max())
+            _style.log_ticks(ax.yaxis, np.min(law.sizes), np.max(law.sizes))
+            words = f"slope {law.measured:.4f} [{law.interval[0]:.4f}, {law.interval[1]:.4f}]\ntheory {law.theory:.4f}"
+            ax.set_title(f"{_style.plain(title, 40)}\n{words}", fontsize=6.5)
         for ax in axes[len(panels) :]:
             ax.set_visible(False)
         for ax in axes[::columns]:

@@ -74,3 +74,5 @@ def _panel(ax: Axes, title: str, ends: Sequence[ScoredEnd], words: str) -> None:
     measured = [end.measured for end in ends]
     reach = np.array([min(measured) / 1.3, max(measured) * 1.3])
     ax.plot(reach, reach, color=_style.INK, linewidth=0.6, zorder=0)
+    for axis in (ax.xaxis, ax.yaxis):
+        _style.log_ticks(axis, *reach)
