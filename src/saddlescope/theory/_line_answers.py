@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ._base import Cost, Source, Status
-from ._line_flow import Reduced, curve_of, every, growing, reached, span
+from ._line_errors import ESTIMATE, at_start, of_formula, of_reduction
+from ._line_flow import Reduced, curve_of, every, growing, reached
 from ._line_formula import Logistic
 from ._line_modes import Modes
 from ._line_moments import Lines
@@ -21,19 +22,6 @@ MOST_NUMBERS = 4_000
 GOOD = 1e-4
 #: A mode's strength at the start, relative to what it will be, up to which the closed form is asked at all.
 SMALL = 0.05
-# --- Factors of the expected errors below, all times 1 / (rate of the mode that escapes); see docs/theory.md for how they were measured.
-NEXT_ORDER = 0.5
-START = 0.5
-LEFT_OUT = 3.0
-TURNED = 1.5
-STANDING = 1e-3
-STEP = 0.3
-#: Relative error of the estimate: 95% of the ends of random problems that do not commute.
-ESTIMATE = 0.1
-#: Relative error of integration at RTOL, and of rounding late in a run, both here and in the run that this is compared with.
-INTEGRATION = 1e-6
-
-
 #: From the smallest to the exact one.
 REDUCTIONS = {"growing": growing, "reached": reached, "every": every}
 
@@ -60,12 +48,6 @@ class Answer(NamedTuple):
         return max(ratios, default=0.0)
 
 
-def at_start(lines: Lines, modes: Modes) -> float:
-    """Largest strength of a mode at the start, growing and decaying parts alike, relative to what it will be."""
-    sizes = 0.5 * np.sum(modes.plus**2 + modes.minus**2, axis=1)
-    return float(np.max(modes.lam * sizes / modes.s))
-
-
 def resting(modes: Modes, rank: int) -> tuple[int, ...]:
     """The modes of the best function of this rank."""
     return tuple(sorted(int(k) for k in np.argsort(-modes.tau, kind="stable")[:rank]))
@@ -85,24 +67,8 @@ def by_formula(lines: Lines, modes: Modes, saddles: Saddles) -> Answer | None:
         return None
     floor = saddles.height(rest)
     logistic = Logistic.of(modes, floor)
-    growing_alone = logistic.of_first(rank)
-    seen = _seen(growing_alone, saddles, floor)
-    along = np.sqrt(np.maximum(np.sum(modes.plus**2, axis=1) - modes.perpendicular**2, 0.0))
-    errors = []
-    for one in seen:
-        k = len(one.learned)
-        error = None
-        if one.t_end is not None and k < rank:
-            share = growing_alone.share(np.array(one.t_end))
-            before = float(np.max(1.0 - share[:k], initial=0.0))
-            alone = abs(one.t_end - float(growing_alone.half_drops()[k]))
-            # what of the later modes lies along those before: as large as what is perpendicular, and used up differently
-            beside = float(
-                np.sum(Logistic.of(modes._replace(perpendicular=along), floor).share(np.array(one.t_end))[k + 1 :])
-            )
-            error = NEXT_ORDER * alone + (NEXT_ORDER * before + beside + START * start) / modes.s[k]
-            error = float(error + INTEGRATION * one.t_end)
-        errors.append(error)
+    seen = _seen(logistic.of_first(rank), saddles, floor)
+    errors = [of_formula(one, logistic, rank, modes, start) for one in seen]
     return Answer(
         seen,
         errors,
@@ -192,40 +158,12 @@ def _followed(name: str, reduced: Reduced, lines: Lines, modes: Modes, saddles: 
         saddles,
         floor,
     )
-    start = 0.0 if name == "every" else LEFT_OUT * at_start(lines, modes)
     h = reduced.learning_rate or 0.0
-    first = seen[0].t_end if seen else None
-    errors = []
-    for one in seen:
-        rate = saddles.escape_rate(one.learned)
-        error = None
-        if one.t_end is not None:
-            turned = _decaying(lines, modes, saddles, one.learned, first or 0.0) if name == "growing" else 0.0
-            error = float((start + TURNED * turned) / rate + INTEGRATION * one.t_end + STEP * h**2 * rate)
-        errors.append(error)
+    first = seen[0].t_end if seen and seen[0].t_end is not None else 0.0
+    errors = [of_reduction(one, name, first, h, lines, modes, saddles) for one in seen]
     reason = f"reduced dynamics of the {name} directions: {reduced.state.shape[1]} combinations of units" + (
         ", with the modified equation of gradient descent" if h else ""
     )
     cost = Cost(reduced.state.size, curve.path.evaluations, lines.whole_size)
     status: Status = "theorem" if name == "every" and not h else "asymptotic"
     return Answer(seen, errors, rest, status, "reduced ODE", cost, reason, curve.path.cut)
-
-
-def _decaying(lines: Lines, modes: Modes, saddles: Saddles, learned: tuple[int, ...], t: float) -> float:
-    """What the growing rows leave out and is still there at the first drop, `t`, along the direction that escapes from a saddle after it: relative to what
-    grows along that direction, squared.
-
-    Two parts: what decays meanwhile, whose share in that direction is known, and what stands still, of which the drop itself turns a small part (`STANDING`).
-    """
-    k = len(learned)
-    if modes.commute or k == 0 or k >= modes.s.size or modes.perpendicular[k] == 0:
-        return 0.0
-    inputs, outputs = saddles.escape_direction(learned)
-    basis = span(modes.plus)
-    beside = modes.minus - (modes.minus @ basis) @ basis.T
-    left = 0.5 * (inputs - outputs) * np.exp(-np.minimum(modes.s * t, 300.0))
-    u = modes.into.T @ lines.u
-    standing = u - modes.l @ (modes.l.T @ u)
-    standing = standing - (standing @ basis) @ basis.T
-    growth = modes.perpendicular[k] * np.exp(min(modes.s[k] * t, 300.0))
-    return min(float(np.sum((left @ beside) ** 2) + STANDING * np.sum(standing**2)) / growth**2, 1.0)
