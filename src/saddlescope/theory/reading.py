@@ -90,7 +90,7 @@ class Reading:
                     t_start=start,
                     t_end=t_end,
                     t_end_error=self._error(t_end, width),
-                    status=status,
+                    status="heuristic" if (t_end or 0.0) >= course.held_since else status,
                     kind=here.kind,
                     effective_width=here.width,
                     source=source,
@@ -126,8 +126,11 @@ class Reading:
         return crossing_time(self.t, self.loss, self.speed, low + part * (high - low))
 
     def _width(self, high: float, low: float) -> float | None:
-        first, last = (self._crossing(high, low, part) for part in (0.9, 0.1))
-        return None if first is None or last is None else last - first
+        first, middle, last = (self._crossing(high, low, part) for part in (0.9, 0.5, 0.1))
+        if first is None or middle is None:
+            return None
+        # with a unit held, the loss need not come down all the way
+        return 2 * (middle - first) if last is None else last - first
 
     def _error(self, t_end: float | None, width: float | None) -> float | None:
         if t_end is None:

@@ -19,7 +19,7 @@ LAG, TURN = 0.02, 0.2
 MOST_STEPS = 20
 #: A unit of the crowd that outgrows the largest by this factor between two looks, and this part of the target, was noticed too late: back, with steps so many
 #: times shorter.
-SURPRISE, SEEN, SHORTER = 30.0, 1e-5, 8.0
+SURPRISE, SEEN, SHORTER = 30.0, 1e-6, 8.0
 
 
 class Together:
