@@ -64,9 +64,9 @@ def state_of(network):
 
 
 def simulated(network, flow, prediction):
-    """The whole network, a tenth longer than the prediction says it needs."""
+    """The whole network, until well after what the prediction says it needs."""
     last = prediction.stages[-1]
-    return whole.run(flow, state_of(network), 1.1 * last.t_end + 3 * last.width_of_drop)
+    return whole.run(flow, state_of(network), 1.1 * last.t_end + 8 * last.width_of_drop)
 
 
 # ------------------------------------------------------------------------------------------------------------ single units
