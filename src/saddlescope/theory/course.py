@@ -16,8 +16,8 @@ from .landing import Rest, rest
 from .motion import AbstractMotion, Units
 from .together import Together
 
-#: A unit is noticed when phi v is this part of the target (root mean squares): a drop is then still 1e-5 ** (-1/3) = 46 of its widths away.
-NOTICED = 1e-5
+#: A unit is noticed when phi v is this part of the target (root mean squares): a drop is then still 1e-6 ** (-1/3) = 100 of its widths away.
+NOTICED = 1e-6
 #: Where units are larger than that to begin with, they are noticed at this many times their size at the start of the wait.
 OUTGROWN = 3.0
 #: Where no more units may move together, one that is held back must join above this.

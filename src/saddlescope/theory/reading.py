@@ -33,6 +33,7 @@ DISTINCT = 1e-3
 APART = 4.0
 
 
+HELD_NOTE = "Nearly every unit moves at once: one was held while others moved, and stages after that, and the end, are only likely."
 NOTES = {
     "work": "The limits of steps were reached: nothing is said of what follows.",
     "crowded": "More units count at once than a reduced motion may have: nothing is said of what follows.",
@@ -90,7 +91,7 @@ class Reading:
                     t_start=start,
                     t_end=t_end,
                     t_end_error=self._error(t_end, width),
-                    status=status,
+                    status="heuristic" if (t_end or 0.0) >= course.held_since else status,
                     kind=here.kind,
                     effective_width=here.width,
                     source=source,
@@ -106,13 +107,15 @@ class Reading:
             start = t_end
         if course.ended in NOTES:
             notes = (*notes, NOTES[course.ended])
+        if np.isfinite(course.held_since):
+            notes = (*notes, HELD_NOTE)
         if len(stages) < 2:
             cause = "none"
         return Prediction(
             stages=tuple(stages),
             end=PredictedEnd(None, None, "none")
             if unknown
-            else PredictedEnd(end.height, end.width, end.kind, self._off(end)),
+            else PredictedEnd(end.height, end.width, end.kind, self._off(end, np.isfinite(course.held_since))),
             cause=cause,
             predictor=name,
             merged=tuple(merged),
@@ -126,8 +129,11 @@ class Reading:
         return crossing_time(self.t, self.loss, self.speed, low + part * (high - low))
 
     def _width(self, high: float, low: float) -> float | None:
-        first, last = (self._crossing(high, low, part) for part in (0.9, 0.1))
-        return None if first is None or last is None else last - first
+        first, middle, last = (self._crossing(high, low, part) for part in (0.9, 0.5, 0.1))
+        if first is None or middle is None:
+            return None
+        # with a unit held, the loss need not come down all the way
+        return 2 * (middle - first) if last is None else last - first
 
     def _error(self, t_end: float | None, width: float | None) -> float | None:
         if t_end is None:
@@ -138,9 +144,13 @@ class Reading:
 
     # ---------------------------------------------------------------------------------------------------------- saddles
 
-    def _off(self, saddle: _Saddle) -> float:
+    def _off(self, saddle: _Saddle, held: bool = False) -> float:
         """Expected error of a height: rounding, where there is a fixed point; otherwise a part of the whole drop."""
-        return ROUNDING * float(self.loss[0]) if saddle.source == "fixed_point" else WITHOUT_FIXED_POINT * self.drop
+        return (
+            ROUNDING * float(self.loss[0])
+            if saddle.source == "fixed_point" and not held
+            else WITHOUT_FIXED_POINT * self.drop
+        )
 
     def _saddle(self, index: np.ndarray, units: Units, loss: float, reach: float) -> _Saddle:
         """The fixed point that units are near whose function has this loss; the state itself where there is none."""
