@@ -18,8 +18,8 @@ from ._rays import Rays
 #: Kinks within this time, in units of the inverse of the fastest rate, are taken together, for up to so many units; for more of them the time is longer in proportion, because
 #: each weighs less. Each kink is corrected to second order in it.
 WINDOW, FEW = 0.05, 200
-#: Places in a step at which a unit that left a ray is looked for.
-PLACES = 16
+#: Places in a step at which units are asked whether they have left a ray, and at which the first that has is looked for.
+INSIDE, PLACES = 4, 16
 RTOL, COARSE_RTOL = 1e-10, 1e-6
 #: The absolute tolerance is the relative one times the size of the initial weights, times this.
 ATOL = 0.1
@@ -91,9 +91,14 @@ def evolve(
             dense, t_new = solver.dense_output(), float(solver.t)
         leaving = np.zeros(masked.units.active.shape, bool)
         if not early:
-            leaving = masked.units.active & (masked.units_at(np.asarray(dense(t_new))).z < 0)
-            if np.any(leaving) and t_new - t > window:
-                t_new = min(t_new, _first_leave(masked, dense, t, t_new, leaving) + window)
+            # also within the step: what was below 0 and would come back has left
+            for place in np.linspace(t, t_new, INSIDE + 1)[1:]:
+                leaving = masked.units.active & (masked.units_at(np.asarray(dense(place))).z < 0)
+                if np.any(leaving):
+                    t_new = float(place)
+                    if t_new - t > window:
+                        t_new = min(t_new, _first_leave(masked, dense, t, t_new, leaving) + window)
+                    break
         pieces.append((masked, dense))
         starts.append(t_new)
         t, y = t_new, np.asarray(dense(t_new))

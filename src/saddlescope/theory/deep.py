@@ -16,12 +16,12 @@ from ._krylov import bases, projected
 from ._product import LinearData, Product
 
 #: At most so many rounds, and no more weights than this in the reduced network: its Jacobian is square in them.
-ROUNDS, LARGEST = 4, 600
+ROUNDS, LARGEST = 3, 400
 #: The difference of one round from the one before, times this, covers its error (measured: 1/20 to 1/40 of it remains with three layers, 1/4 with four).
 COVERED = 0.5
-RTOL, COARSE_RTOL, LOOKING_RTOL = 1e-9, 1e-7, 1e-6
+RTOL, COARSE_RTOL, LOOKING_RTOL = 1e-8, 1e-7, 1e-6
 #: What the solver adds, relative to t.
-SOLVER = 3e-6
+SOLVER = 1e-5
 #: The last stage is over at this part of the smallest drop.
 DONE = 1e-3
 #: Smallest factor of the weights at which a plateau that does not show is looked for, and the accuracy of the scale found.

@@ -167,7 +167,7 @@ class _Account:
         notes = []
         if late.kinks:
             notes.append(
-                f"{late.kinks} times a unit leaves a ray after the early phase, because its readout was turned by what others learned."
+                f"{late.kinks} times a unit leaves a ray after the early phase: its readout is turned by what others learn, or it was slow to settle."
             )
         if not np.all(self.carried):
             notes.append(
