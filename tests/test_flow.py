@@ -384,7 +384,7 @@ def test_a_slide_that_cannot_be_followed_is_said(monkeypatch):
     # what happens to layers with too many kinks for exact sliding, and to deep ReLU networks
     monkeypatch.setattr("saddlescope.flow.field.LARGEST_PATTERN", 0)
     monkeypatch.setattr(
-        flow_module, "SLIDING_ADVANCE", 1e-3
+        sys.modules["saddlescope.flow.motion"], "SLIDING_ADVANCE", 1e-3
     )  # sooner: at rtol 1e-8 it creeps, at 1e-8 of t a segment it stands
     rng = np.random.default_rng(11)
     x, y = rng.normal(size=(5, 2)), 1.5 * rng.normal(size=(5, 1))
@@ -516,7 +516,7 @@ def test_a_run_interrupted_anywhere_goes_on_bit_for_bit(where, k, long_run, monk
         elif where == "in advance":
             patch.setattr(flow_module, "advance", Interrupt(flow_module.advance, k))
         elif where == "in keeping":
-            patch.setattr(flow_module.Keeper, "add", Interrupted.add(100 * k))
+            patch.setattr(Keeper, "add", Interrupted.add(100 * k))
         else:
             can_rest = Interrupt(can_rest, 1)
         part = gradient_flow(network, loss, can_rest=can_rest, progress=progress, **options)
@@ -530,7 +530,7 @@ def test_a_run_interrupted_anywhere_goes_on_bit_for_bit(where, k, long_run, monk
 class Interrupted:
     @staticmethod
     def add(k):
-        left, add = [k], flow_module.Keeper.add
+        left, add = [k], Keeper.add
 
         def wrapped(self, *args):
             left[0] -= 1

@@ -6,7 +6,7 @@ import time
 from typing import ClassVar
 
 from saddlescope.flow import gradient_flow
-from saddlescope.integrate import METHODS
+from saddlescope.integrate import EXPLICIT
 
 from ._base import AbstractContender, Reading, Solve, read_curve
 
@@ -52,7 +52,7 @@ def by_method() -> dict[str, AbstractContender]:
     """One contender for each explicit method alone; beside them the default shows what switching between methods is worth."""
     known = inspect.signature(gradient_flow).parameters
     alone = {"stiff": False} if "stiff" in known else {}
-    orders = [order for order in METHODS if isinstance(order, int)]
+    orders = list(EXPLICIT)
     made = [
         type(
             f"Order{order}",

@@ -3,9 +3,10 @@
 from ._base import AbstractField, AbstractMethod, Attempt
 from .batch import advance_many, shape_of, start_many
 from .driver import Controls, Program, Segment, State, advance, start
-from .methods import METHODS
+from .methods import EXPLICIT, METHODS
 
 __all__ = [
+    "EXPLICIT",
     "METHODS",
     "AbstractField",
     "AbstractMethod",

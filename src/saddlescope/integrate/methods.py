@@ -52,9 +52,7 @@ def dormand_prince_5() -> Explicit:
     return Explicit(5, stages, c["E"][None], np.zeros((0, len(stages))), c["P"], "polynomial", reach=3.3)
 
 
-#: What `order` of a spec may ask for, and what long plateaus are integrated with.
-METHODS: dict[int | str, Callable[[], AbstractMethod]] = {
-    8: dormand_prince_8,
-    5: dormand_prince_5,
-    "rosenbrock": rosenbrock_5,
-}
+#: What `order` of a spec may ask for ...
+EXPLICIT: dict[int, Callable[[], Explicit]] = {8: dormand_prince_8, 5: dormand_prince_5}
+#: ... and what long plateaus are integrated with besides.
+METHODS: dict[int | str, Callable[[], AbstractMethod]] = {**EXPLICIT, "rosenbrock": rosenbrock_5}

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..integrate import METHODS
+from ..integrate import EXPLICIT
 
 Field = Callable[[np.ndarray], np.ndarray]
 
@@ -35,7 +35,7 @@ def follow(
 
     Not more than `most_steps`: the path then is `cut`.
     """
-    tables = METHODS[8]()
+    tables = EXPLICIT[8]()
     floor = np.sqrt(np.mean(state**2))
     velocity = field(state)
     h = 0.01 * np.linalg.norm(state) / max(np.linalg.norm(velocity), 1e-300)
@@ -68,7 +68,7 @@ def follow(
 
 def single_step(field: Field, state: np.ndarray, velocity: np.ndarray, h: float) -> np.ndarray:
     """The state a time h later, by one step: a part of a step that was accepted is at least as exact."""
-    stages = METHODS[8]().stages
+    stages = EXPLICIT[8]().stages
     k = np.empty((len(stages), *state.shape))
     k[0] = velocity
     return _advance(field, state, h, k, stages)

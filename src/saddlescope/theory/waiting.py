@@ -5,7 +5,7 @@ A unit that waits grows for most of its life by a power law, so steps are a part
 
 import numpy as np
 
-from ..integrate import METHODS
+from ..integrate import EXPLICIT
 from .motion import Units, Velocity
 
 #: Error of a step, relative to the unit's own size. A wait of 1/scale is then known to about 1e-10 of itself, far below the width of a drop.
@@ -41,7 +41,7 @@ class Waiting:
 
         Raises `FloatingPointError` where no step is short enough: a unit has run away.
         """
-        method = METHODS[8]()
+        method = EXPLICIT[8]()
         first = self.velocity(velocity)
         rate = self.rate(first)
         if rate == 0.0:
