@@ -16,7 +16,7 @@ from saddlescope.networks import build
 from saddlescope.runs.expected import Expected, beside, expect, match
 from saddlescope.specs import read_spec
 from saddlescope.theory import PredictedEnd, PredictedStage, Prediction
-from saddlescope.theory.directions import Directions
+from saddlescope.theory.lines.directions import Directions
 
 # the module, not the function of the same name
 DOOR = importlib.import_module("saddlescope.theory.predict")

@@ -7,11 +7,11 @@ import small
 from reference import whole
 from saddlescope.theory import predict
 from saddlescope.theory._base import Problem
-from saddlescope.theory.any_unit import AnyUnit
-from saddlescope.theory.chain import Chain, UnitsByForm, strengths
-from saddlescope.theory.course import Course
-from saddlescope.theory.landing import rest
-from saddlescope.theory.motion import QuadraticForms
+from saddlescope.theory.crowds.any_unit import AnyUnit
+from saddlescope.theory.crowds.chain import Chain, UnitsByForm, strengths
+from saddlescope.theory.crowds.course import Course
+from saddlescope.theory.crowds.landing import rest
+from saddlescope.theory.crowds.motion import QuadraticForms
 
 
 def xtanhx(z):

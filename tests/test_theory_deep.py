@@ -10,10 +10,10 @@ from saddlescope.networks import Deep
 from saddlescope.objective import Objective
 from saddlescope.series import crossing_time, find_plateaus
 from saddlescope.theory import Problem, predict
-from saddlescope.theory._krylov import bases, projected
-from saddlescope.theory._product import LinearData, Product
-from saddlescope.theory.deep import DeepLinear
-from saddlescope.theory.scalar_chain import ScalarChain
+from saddlescope.theory.deep.krylov import bases, projected
+from saddlescope.theory.deep.linear import DeepLinear
+from saddlescope.theory.deep.product import LinearData, Product
+from saddlescope.theory.deep.scalar_chain import ScalarChain
 from saddlescope.units import Linear, Quadratic
 
 # escape of a balanced chain past its blow-up time, L -> kappa: an integral over x / (1 - x^L), to the digits printed

@@ -15,12 +15,12 @@ from reference.networks import Objective, from_spec
 from reference.problems import convolutional, fully_connected
 from saddlescope.series import find_plateaus
 from saddlescope.theory import Problem, predict
-from saddlescope.theory._line_answers import REDUCTIONS, _followed
-from saddlescope.theory._line_formula import Logistic
-from saddlescope.theory._line_modes import modes_of
-from saddlescope.theory._line_moments import lines_of
-from saddlescope.theory._line_stages import Saddles
-from saddlescope.theory.directions import Directions
+from saddlescope.theory.lines.answers import REDUCTIONS, _followed
+from saddlescope.theory.lines.directions import Directions
+from saddlescope.theory.lines.formula import Logistic
+from saddlescope.theory.lines.modes import modes_of
+from saddlescope.theory.lines.moments import lines_of
+from saddlescope.theory.lines.stages import Saddles
 
 MERGED = {"architecture": "attention", "units": 4, "merged": True, "input": "cubic"}
 

@@ -8,9 +8,9 @@ from saddlescope.runs import prepare
 from saddlescope.series import crossing_time, find_plateaus
 from saddlescope.specs import read_spec
 from saddlescope.theory import Problem, predict
-from saddlescope.theory._early import settle
-from saddlescope.theory._rays import rays_of
-from saddlescope.theory.orthogonal import OrthogonalRays
+from saddlescope.theory.rays.early import settle
+from saddlescope.theory.rays.groups import rays_of
+from saddlescope.theory.rays.orthogonal import OrthogonalRays
 
 
 def orthogonal(*, norms, targets, units=20, scale=1e-4, seed=0, activation="relu"):

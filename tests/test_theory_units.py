@@ -16,10 +16,10 @@ from saddlescope.init import put
 from saddlescope.tasks import InContextRegression, QuadraticTeacher, Samples
 from saddlescope.theory import predict
 from saddlescope.theory._base import Problem
-from saddlescope.theory.chain import Chain, UnitsByForm, alone, strengths
-from saddlescope.theory.escape_times import escape_times
-from saddlescope.theory.motion import QuadraticForms
-from saddlescope.theory.waiting import Waiting
+from saddlescope.theory.crowds.chain import Chain, UnitsByForm, alone, strengths
+from saddlescope.theory.crowds.escape_times import escape_times
+from saddlescope.theory.crowds.motion import QuadraticForms
+from saddlescope.theory.crowds.waiting import Waiting
 from saddlescope.units import AbstractNeuron
 
 # the half-drop lies kappa_3 / (2 mu (alpha / 2)^(1/3)) before the blow-up: integral from the half level of x / (1 - x^3) and its tail

@@ -10,11 +10,10 @@ from ..networks import AbstractNetwork
 from ..objective import Objective, build
 from ..tasks import AbstractTask, PopulationMoments, Samples
 from ._base import AbstractPredictor, Prediction, Problem, outside
-from .chain import Chain, UnitsByForm
-from .deep import DeepLinear
-from .directions import Directions
-from .orthogonal import OrthogonalRays
-from .scalar_chain import ScalarChain
+from .crowds import Chain, UnitsByForm
+from .deep import DeepLinear, ScalarChain
+from .lines import Directions
+from .rays import OrthogonalRays
 from .what_if import what_if as variations
 
 #: In order: the firmest first, the general fallback last.

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from ._line_moments import Lines
+from .moments import Lines
 
 #: Eigenvalues, and singular values, closer than this part of the largest are one.
 CLOSE = 1e-9

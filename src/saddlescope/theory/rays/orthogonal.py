@@ -8,14 +8,14 @@ Source: Boursier, Pillaud-Vivien & Flammarion (2022) for orthogonal inputs; the 
 
 import numpy as np
 
-from ..complexity import effective_width
-from ..networks import AbstractLens
-from ._base import AbstractPredictor, Cost, PredictedEnd, PredictedStage, Prediction, Problem, Width
-from ._curve import REACH, Curve, Seen, heights_of, seen
-from ._early import Settled, settle
-from ._late import Late, evolve
-from ._masked import Units
-from ._rays import Rays, rays_of
+from ...complexity import effective_width
+from ...networks import AbstractLens
+from .._base import AbstractPredictor, Cost, PredictedEnd, PredictedStage, Prediction, Problem, Width
+from ..curve import REACH, Curve, Seen, heights_of, seen
+from .early import Settled, settle
+from .groups import Rays, rays_of
+from .late import Late, evolve
+from .masked import Units
 
 #: Units join with all their kinks behind them while the output is below this part of the target; kinks to come later are followed one by one.
 NEGLIGIBLE = 1e-4

@@ -9,11 +9,11 @@ Source: Saxe, McClelland & Ganguli (2014) and Jacot et al. (2021) for the stages
 
 import numpy as np
 
-from ..networks import Deep
-from ._base import AbstractPredictor, Cause, Cost, PredictedEnd, PredictedStage, Prediction, Problem
-from ._curve import LOSS_DIFFERENCE, REACH, Curve, follow, heights_of, seen, stepped
-from ._krylov import bases, projected
-from ._product import LinearData, Product
+from ...networks import Deep
+from .._base import AbstractPredictor, Cause, Cost, PredictedEnd, PredictedStage, Prediction, Problem
+from ..curve import LOSS_DIFFERENCE, REACH, Curve, follow, heights_of, seen, stepped
+from .krylov import bases, projected
+from .product import LinearData, Product
 
 #: At most so many rounds, and no more weights than this in the reduced network: its Jacobian is square in them.
 ROUNDS, LARGEST = 3, 400

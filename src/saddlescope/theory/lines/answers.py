@@ -4,13 +4,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._base import Cost, Source, Status
-from ._line_errors import ESTIMATE, at_start, of_formula, of_reduction
-from ._line_flow import Reduced, curve_of, every, growing, reached
-from ._line_formula import Logistic
-from ._line_modes import Modes
-from ._line_moments import Lines
-from ._line_stages import Saddles, Seen, seen_on
+from .._base import Cost, Source, Status
+from .errors import ESTIMATE, at_start, of_formula, of_reduction
+from .formula import Logistic
+from .modes import Modes
+from .moments import Lines
+from .reduced import Reduced, curve_of, every, growing, reached
+from .stages import Saddles, Seen, seen_on
 
 #: Accepted steps of a reduced motion: about 2 (rate of the fastest mode) / (that of the slowest) of them are needed on a plateau.
 MOST_STEPS = 20_000

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from ..networks import AbstractLens
-from ..objective import Objective
+from ...networks import AbstractLens
+from ...objective import Objective
 
 #: Cosines closer to 0 or 1 than this count as exact: inputs are rotated in 64 bits.
 ANGLE = 1e-9

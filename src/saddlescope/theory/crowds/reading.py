@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..complexity import TAU, effective_width
-from ..series import crossing_time, find_plateaus
-from ._base import Cause, Cost, PredictedEnd, PredictedStage, Prediction, Source, Status
+from ...complexity import TAU, effective_width
+from ...series import crossing_time, find_plateaus
+from .._base import Cause, Cost, PredictedEnd, PredictedStage, Prediction, Source, Status
 from .course import CARRYING, Course
 from .landing import Rest, rest
 from .motion import Units

@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..complexity import TAU
-from ..series import find_plateaus
-from ._line_flow import Reduced, lowest
-from ._line_modes import CLOSE, Modes
-from ._line_moments import Lines
+from ...complexity import TAU
+from ...series import find_plateaus
+from .modes import CLOSE, Modes
+from .moments import Lines
+from .reduced import Reduced, lowest
 
 
 class Saddles:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from ._line_modes import Modes
+from .modes import Modes
 
 #: Samples of the curve around each drop, and how many of its time constants they span: to 1e-5 of the mode's own drop on both sides.
 AROUND, SPAN = 160, 12.0

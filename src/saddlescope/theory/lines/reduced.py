@@ -16,9 +16,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from ._explicit import Path, follow, single_step
-from ._line_modes import Modes
-from ._line_moments import Lines
+from .modes import Modes
+from .moments import Lines
+from .steps import Path, follow, single_step
 
 RTOL = 1e-9
 #: Part of the whole drop below which nothing that is still to come can be a plateau's (`series.PlateauConstants.loss_difference` is 10 times that).

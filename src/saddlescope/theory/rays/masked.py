@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._rays import Rays
+from .groups import Rays
 
 
 class Units(NamedTuple):

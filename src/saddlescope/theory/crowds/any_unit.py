@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..networks import AbstractLens
-from ..objective import Objective
+from ...networks import AbstractLens
+from ...objective import Objective
 from .motion import AbstractMotion, Units, Velocity
 
 #: Calls with fewer units are filled up with silent ones to one of these sizes, or a power of two: each is compiled once.

@@ -8,10 +8,10 @@ Source: Saxe, McClelland & Ganguli (2014) for equal factors; the integral from u
 
 import numpy as np
 
-from ..networks import Deep
-from ._base import AbstractPredictor, Cost, PredictedEnd, PredictedStage, Prediction, Problem
-from ._curve import START_RATIO
-from ._product import LinearData
+from ...networks import Deep
+from .._base import AbstractPredictor, Cost, PredictedEnd, PredictedStage, Prediction, Problem
+from ..curve import START_RATIO
+from .product import LinearData
 
 
 class ScalarChain(AbstractPredictor):

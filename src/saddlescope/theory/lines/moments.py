@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from ._base import Problem
+from .._base import Problem
 
 #: Second moments that differ by less than this part of the largest are the same: of rounding, 1e4 times.
 SAME = 1e-10

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..networks import AbstractLens
-from ._base import AbstractPredictor, Cause, Prediction, Problem, Status
+from ...networks import AbstractLens
+from .._base import AbstractPredictor, Cause, Prediction, Problem, Status
 from .any_unit import AnyUnit
 from .course import Course
 from .escape_times import escape_times

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..objective import Objective
+from ...objective import Objective
 
 
 @dataclass(frozen=True)

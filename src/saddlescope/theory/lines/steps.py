@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..integrate import EXPLICIT
+from ...integrate import EXPLICIT
 
 Field = Callable[[np.ndarray], np.ndarray]
 

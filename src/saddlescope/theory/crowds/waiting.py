@@ -5,7 +5,7 @@ A unit that waits grows for most of its life by a power law, so steps are a part
 
 import numpy as np
 
-from ..integrate import EXPLICIT
+from ...integrate import EXPLICIT
 from .motion import Units, Velocity
 
 #: Error of a step, relative to the unit's own size. A wait of 1/scale is then known to about 1e-10 of itself, far below the width of a drop.

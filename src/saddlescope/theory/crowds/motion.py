@@ -12,8 +12,8 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from ..networks import AbstractLens
-from ..objective import Objective
+from ...networks import AbstractLens
+from ...objective import Objective
 
 #: Units as rows of one array [units, size]: u, then v flattened.
 Units = np.ndarray

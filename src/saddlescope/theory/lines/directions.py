@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from ._base import AbstractPredictor, PredictedEnd, PredictedStage, Prediction, Problem
-from ._line_answers import GOOD, Answer, by_estimate, by_flow, by_formula, visible_decades
-from ._line_modes import Modes, modes_of
-from ._line_moments import Lines, lines_of
-from ._line_stages import Saddles, Seen
+from .._base import AbstractPredictor, PredictedEnd, PredictedStage, Prediction, Problem
+from .answers import GOOD, Answer, by_estimate, by_flow, by_formula, visible_decades
+from .modes import Modes, modes_of
+from .moments import Lines, lines_of
+from .stages import Saddles, Seen
 
 #: Drops below this part of the whole are no plateaus at any scale (`series.PlateauConstants.loss_difference`).
 LEAST_DROP = 1e-3

@@ -5,11 +5,11 @@ The forms are derived, the factors chosen on random problems (docs/theory.md has
 
 import numpy as np
 
-from ._line_flow import span
-from ._line_formula import Logistic
-from ._line_modes import Modes
-from ._line_moments import Lines
-from ._line_stages import Saddles, Seen
+from .formula import Logistic
+from .modes import Modes
+from .moments import Lines
+from .reduced import span
+from .stages import Saddles, Seen
 
 #: Of what the neighbouring modes change by the end of a stage. True errors of the sum of logistic curves were at most 0.2 of it; the rest is for the correlations between
 #: overlaps that few units have.

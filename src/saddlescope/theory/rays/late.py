@@ -11,9 +11,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from ._curve import Curve, stepped, times_within
-from ._masked import Masked, Units
-from ._rays import Rays
+from ..curve import Curve, stepped, times_within
+from .groups import Rays
+from .masked import Masked, Units
 
 #: Kinks within this time, in units of the inverse of the fastest rate, are taken together, for up to so many units; for more of them the time is longer in proportion, because
 #: each weighs less. Each kink is corrected to second order in it.
