@@ -1,8 +1,7 @@
 r"""The truth that theory is held to: a run with its error bars, its plateaus read by the same definitions as in `run`.
 
 Two things make hundreds of runs affordable, and change nothing: certificates of saddles are left out, and the hidden units of linear layers are turned
-into few. The gradient of such a layer, stacked as $[U, V]$ [units, ...], is a matrix product that acts on its columns, so an orthogonal matrix on its rows commutes with
-the flow, and the one of a QR decomposition leaves as many rows as there are columns.
+into few (`flow.compress`), also for what is asked of the kept states.
 """
 
 import dataclasses
@@ -19,8 +18,8 @@ import numpy as np
 from .. import runs
 from ..complexity import LayerView
 from ..fixed_points import certify
-from ..flow import gradient_flow
-from ..networks import AbstractNetwork, Layer
+from ..flow import compress, gradient_flow
+from ..networks import AbstractNetwork
 from ..runs.run import with_errors
 from ..series import crossing_time
 from ..specs import read_spec
@@ -104,15 +103,8 @@ def narrowed(network: AbstractNetwork) -> AbstractNetwork:
 
     **Holds** exactly: loss, speed and every function of the product are the same along the flow, to rounding.
     """
-    if not isinstance(network, Layer) or not network.unit.linear:
-        return network
-    u, v = np.asarray(network.u), np.asarray(network.v)
-    stacked = np.hstack([u, v.reshape(len(v), -1)])
-    if stacked.shape[0] <= stacked.shape[1]:
-        return network
-    rows = np.linalg.qr(stacked, mode="r")
-    narrow = rows[:, : u.shape[1]], rows[:, u.shape[1] :].reshape(-1, *v.shape[1:])
-    return Layer(network.unit, *narrow, network.schema, network.name)
+    way = compress(network)
+    return way.narrow if way.rotates else network
 
 
 def _width_of_drop(t: np.ndarray, loss: np.ndarray, speed: np.ndarray, above: float, below: float) -> float | None:
