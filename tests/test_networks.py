@@ -72,7 +72,7 @@ def test_f_is_a_function_of_psi_alone_and_linear_in_it(case, x64):
 def test_networks_without_psi_say_so(x64):
     without = {case.name: case.zeros() for case in NETWORKS if case.zeros().psi_name is None}
     assert set(without) == {
-        *("relu", "tanh", "cubed", "swish", "softplus", "magnitude"),
+        *("relu", "tanh", "xtanhx", "cubed", "swish", "softplus", "magnitude"),
         *("relu-kernel-3-1", "tanh-kernel-2-3"),
         *("relu-3-layers", "quadratic-3-layers", "cubed-3-layers", "tanh-4-layers"),
     }
