@@ -323,3 +323,18 @@ def test_steps_too_long_for_the_flow_are_refused():
     given = problem(CASES["far-apart"][0])
     assert Directions().refuses(given._replace(learning_rate=0.4)) is None
     assert "learning_rate" in Directions().refuses(given._replace(learning_rate=0.6))
+
+
+def test_a_mode_that_takes_the_place_of_one_learned_before_is_in_the_expected_error():
+    # each mode is worth more than the one before (s^2 / lambda): its part along that one keeps growing once it is learned
+    for values, eigenvalues, units, scale in (
+        ([1.0, 0.5, 0.1667], [1.667, 0.1667, 0.01667], 20, 1e-4),
+        ([1.0, 0.515], [1.859, 0.12], 5, 1.3e-4),
+        ([1.0, 0.684, 0.497], [2.505, 1.093, 0.589], 3, 7.2e-5),
+    ):
+        for seed in range(4):
+            case = _neurons(data.modes(values, eigenvalues, len(values)), units, scale, seed)
+            prediction = predict(*problem(case)[:2])
+            true = ends(slow(case, 1.2 * prediction.stages[-1].t_end), prediction)
+            for stage, t in zip(prediction.stages, true, strict=True):
+                assert abs(t - stage.t_end) <= 2 * stage.t_end_error  # 95 of 100 are within once

@@ -14,6 +14,8 @@ from .stages import Saddles, Seen
 #: Of what the neighbouring modes change by the end of a stage. True errors of the sum of logistic curves were at most 0.2 of it; the rest is for the correlations between
 #: overlaps that few units have.
 NEXT_ORDER = 0.5
+#: Of what a mode keeps of the part that lies along modes learned before it: a half by theory; true errors were up to twice it.
+KEPT = 3.0
 #: Of the largest strength of a mode at the start: ln(s / (lam a) - 1) against ln(s / (lam a)), and weights that decay.
 START = 0.5
 #: The same for reduced dynamics without the rows that decay or stand still: true errors were up to 1.8 times it.
@@ -46,9 +48,30 @@ def of_formula(one: Seen, logistic: Logistic, rank: int, modes: Modes, start: fl
     moved = abs(one.t_end - float(alone.half_drops()[k]))
     # what of the later modes lies along those before: as large as what is perpendicular, and used up differently
     along = np.sqrt(np.maximum(np.sum(modes.plus**2, axis=1) - modes.perpendicular**2, 0.0))
-    beside = float(np.sum(Logistic.of(modes._replace(perpendicular=along), logistic.floor).share(at_end)[k + 1 :]))
-    error = NEXT_ORDER * moved + (NEXT_ORDER * before + beside + START * start) / modes.s[k]
+    parallel = Logistic.of(modes._replace(perpendicular=along), logistic.floor)
+    beside = float(np.sum(parallel.share(at_end)[k + 1 :]))
+    # and what of this mode lay there when those before were learned
+    beside += float(np.sum(parallel.share(logistic.half_drops()[:k])[:, k]))
+    kept = KEPT * _kept(k, one.t_end, logistic, modes)
+    error = NEXT_ORDER * moved + (NEXT_ORDER * before + beside + kept + START * start) / modes.s[k]
     return float(error + INTEGRATION * one.t_end)
+
+
+def _kept(k: int, t: float, logistic: Logistic, modes: Modes) -> float:
+    r"""What is left at the time `t` of mode k's part along the modes learned before, relative to what is perpendicular, squared.
+
+    Along mode j, once that is learned, $(u, v)$ move with $(-s_j\lambda_k/\lambda_j, s_k; s_k, -s_j)$. That grows where k is worth more than j,
+    $s_k^2/\lambda_k > s_j^2/\lambda_j$, and then k begins to take the place of j before it finds one of its own.
+    """
+    _, triangle = np.linalg.qr(modes.plus.T)
+    s, lam = modes.s, modes.lam
+    since = np.maximum(t - logistic.half_drops() - 1.0 / s, 0.0)  # a mode holds the others back once it is learned, not before
+    found = 0.0
+    for j in range(k):
+        stay = np.linalg.eigvalsh([[-s[j] * lam[k] / lam[j], s[k]], [s[k], -s[j]]])[-1]
+        along = float(triangle[j, k] / modes.perpendicular[k])
+        found += along**2 * float(np.exp(2.0 * (stay - s[k]) * since[j]))
+    return found
 
 
 def of_reduction(
