@@ -324,3 +324,41 @@ def test_refusals_say_which_assumption_fails(rng):
     deep = Problem(*small.problem("fully_connected", x, y, activation="quadratic", units=[3, 3]))
     assert "one layer" in (Chain().refuses(deep) or "")
     assert "one unit" in (Chain().refuses(Problem(*small.neurons("quadratic", x, y, units=1))) or "")
+
+
+def descended(b, u, v, rate, levels, most):
+    """When steps of descent on a population quadratic loss, E (x^T M x)^2 / 2 with M = sum v u u^T - B, fall through the levels."""
+    b, found, last = np.diag(b), [], np.inf
+    for step in range(most):
+        m = (u * v[:, None]).T @ u - b
+        loss = 0.5 * np.trace(m) ** 2 + np.sum(m * m)
+        while len(found) < len(levels) and loss <= levels[len(found)]:
+            found.append(rate * (step - (levels[len(found)] - loss) / (last - loss)))
+        if len(found) == len(levels):
+            return found
+        last, g = loss, np.trace(m) * np.eye(len(b)) + 2 * m
+        u, v = u - 2 * rate * v[:, None] * (u @ g), v - rate * np.einsum("ia,ab,ib->i", u, g, u)
+    raise AssertionError(f"{len(found)} of {len(levels)} levels within {most} steps")
+
+
+@pytest.mark.parametrize("rate", [1e-3, 1e-2])
+def test_the_expected_errors_for_steps_of_descent_contain_what_the_steps_change(rate):
+    for seed in range(3):
+        network, loss, _ = quadratic([2.0, 1.0], 1e-2, seed, units=10)
+        prediction = predict(network, loss, learning_rate=rate)
+        heights = np.array([*(stage.height for stage in prediction.stages), prediction.end.height])
+        u, v = np.array(network.u), np.array(network.v).reshape(-1)
+        most = int(2 * prediction.stages[-1].t_end / rate)
+        true = descended([2.0, 1.0], u, v, rate, (heights[1:] + heights[:-1]) / 2, most)
+        for stage, t in zip(prediction.stages, true, strict=True):
+            assert abs(t - stage.t_end) <= stage.t_end_error
+            assert stage.status == "heuristic"
+
+
+def test_targets_that_no_small_unit_sees_are_refused(rng):
+    x = rng.normal(size=(20, 3))
+    x = np.concatenate([x, -x])
+    for y in (np.zeros((40, 1)), x[:, :1]):
+        prediction = predict(*small.neurons("quadratic", x, y, units=4))
+        assert prediction.stages == ()
+        assert any("needs something to learn" in reason for reason in prediction.outside)

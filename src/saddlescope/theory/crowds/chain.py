@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...networks import AbstractLens
-from .._base import AbstractPredictor, Cause, Prediction, Problem, Status
+from .._base import AbstractPredictor, Cause, Prediction, Problem, Status, outside
 from .any_unit import AnyUnit
 from .course import Course
 from .escape_times import escape_times
@@ -21,6 +21,9 @@ from .reading import Reading
 EQUAL = 1e-3
 #: Weaker directions than this part of the strongest are rounding.
 SEEN = 1e-6
+#: Steps of descent are late by (learning rate / 2) ln(growth of the speed) in one dimension, and turn the units that wait as they pass a drop. Measured on 14 random problems: 0.45 to 0.66
+#: times (learning rate) x ln(growth) for first ends, up to 2.3 times for later ones (one problem: 4.6), of either sign.
+STEPS_FIRST, STEPS_LATER = 1.0, 5.0
 #: Ascents to the strongest directions of units of order 3 or more.
 STARTS, ASCENTS = 16, 60
 
@@ -53,14 +56,18 @@ class Chain(AbstractPredictor):
     def predict(self, problem: Problem) -> Prediction:
         motion = self.motion(problem)
         course = Course(motion).run()
+        if not course.samples.t:
+            reason = "needs something to learn: no small unit sees the targets, or f = 0 is all but the best function"
+            return outside(problem, (f"{self.name}: {reason}",))
         notes = ()
         if problem.learning_rate is not None:
             notes = (
-                "Times are those of gradient flow: discrete steps differ by a part of about learning rate x rate of growth.",
+                "Times are those of gradient flow: discrete steps differ by about learning rate x ln(growth of the speed), which the expected errors include.",
             )
-        prediction = Reading(course, motion.lens.facts.order).prediction(
-            self.name, self.status, self.cause(motion), notes
-        )
+        reading = Reading(course, motion.lens.facts.order)
+        prediction = reading.prediction(self.name, self.status, self.cause(motion), notes)
+        if problem.learning_rate is not None:
+            prediction = _by_steps(prediction, reading, problem.learning_rate)
         return replace(prediction, extras=prediction.extras | self.extras(motion, course))
 
     def extras(self, motion: AbstractMotion, course: Course) -> dict[str, Any]:
@@ -69,6 +76,20 @@ class Chain(AbstractPredictor):
     def cause(self, motion: AbstractMotion) -> Cause:
         """What separates the stages: the units' initial weights; the data too, where they favour some directions."""
         return "initialisation" if _equal(strengths(motion)) else "both"
+
+
+def _by_steps(prediction: Prediction, reading: Reading, learning_rate: float) -> Prediction:
+    """The flow's prediction for steps of descent: the same times, with what steps may change in their expected errors."""
+    stages = []
+    for k, stage in enumerate(prediction.stages):
+        if stage.t_end is None or stage.t_end_error is None:
+            stages.append(stage)
+            continue
+        speeds = reading.speed[: int(np.searchsorted(reading.t, stage.t_end)) + 1]
+        growth = float(np.log(np.max(speeds) / max(np.min(speeds), 1e-300)))
+        steps = (STEPS_LATER if k else STEPS_FIRST) * learning_rate * max(growth, 1.0)
+        stages.append(replace(stage, t_end_error=stage.t_end_error + steps, status="heuristic"))
+    return replace(prediction, stages=tuple(stages))
 
 
 def strengths(motion: AbstractMotion) -> np.ndarray:
