@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+import small
 from saddlescope.flow import gradient_flow
 from saddlescope.networks import Deep
 from saddlescope.objective import Objective
@@ -213,3 +214,26 @@ def test_ten_times_smaller_weights_wait_ten_times_longer():
         for scale in (1e-3, 1e-4)
     ]
     assert ends[1] / ends[0] == pytest.approx(np.full(2, 10.0), rel=2e-2)
+
+
+def test_what_steps_of_descent_change_does_not_grow_with_the_wait():
+    x, y = small.modes([2.0, 1.0], [1.0, 1.0])
+    network, loss = small.problem("fully_connected", x, y, activation="linear", units=[20, 20], scale=1e-2)
+    rate = 0.1
+    prediction = predict(network, loss, learning_rate=rate)
+    weights = [np.array(w) for w in network.arrays().values()]
+    first = (prediction.stages[0].height + prediction.stages[1].height) / 2
+    step, before, after = 0, np.inf, np.inf
+    while after > first:
+        one, two = weights[0], weights[1] @ weights[0]
+        error = np.diag([2.0, 1.0]) - weights[2] @ two
+        before, after = after, 0.5 * np.sum(error**2)
+        back = weights[2].T @ error
+        weights = [
+            one + rate * weights[1].T @ back,
+            weights[1] + rate * back @ one.T,
+            weights[2] + rate * error @ two.T,
+        ]
+        step += 1
+    true = rate * (step - 1 - (first - after) / (before - after))
+    assert abs(true - prediction.stages[0].t_end) <= prediction.stages[0].t_end_error < 0.01 * true

@@ -65,7 +65,9 @@ def _kept(k: int, t: float, logistic: Logistic, modes: Modes) -> float:
     """
     _, triangle = np.linalg.qr(modes.plus.T)
     s, lam = modes.s, modes.lam
-    since = np.maximum(t - logistic.half_drops() - 1.0 / s, 0.0)  # a mode holds the others back once it is learned, not before
+    since = np.maximum(
+        t - logistic.half_drops() - 1.0 / s, 0.0
+    )  # a mode holds the others back once it is learned, not before
     found = 0.0
     for j in range(k):
         stay = np.linalg.eigvalsh([[-s[j] * lam[k] / lam[j], s[k]], [s[k], -s[j]]])[-1]
