@@ -1,5 +1,6 @@
 """How a prediction changes with a factor 10 in scale, width and learning rate: by predicting again, since that costs so little."""
 
+import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -11,6 +12,8 @@ from ._base import Prediction, Problem
 FACTORS = (0.1, 10.0)
 #: Weights of the widest network that is drawn for this.
 MOST_WEIGHTS = 20_000_000
+#: After so many seconds of this no further change is tried: whoever asked for a prediction is waiting.
+MOST_SECONDS = 3.0
 
 
 class WhatIf(NamedTuple):
@@ -34,7 +37,11 @@ def what_if(problem: Problem, predict: Callable[[Problem], Prediction]) -> tuple
     Another scale is a factor on every weight. Another width has weights drawn anew, normal, with the root mean square of each array as it is.
     """
     found = []
+    began = time.monotonic()
     for change, factor, value, changed in _changes(problem):
+        if time.monotonic() - began > MOST_SECONDS:
+            found.append(WhatIf(change, factor, value, (), (), "left out: the changes before it took long; ask for it"))
+            continue
         try:
             said = predict(changed)
         except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:

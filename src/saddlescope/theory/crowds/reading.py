@@ -62,6 +62,11 @@ class Reading:
         self.drop = float(self.loss[0] - self.loss[-1])
         self.plateaus = find_plateaus(self.t, self.loss, self.speed)
 
+    def _status(self, stands: bool, t_end: float | None, status: Status) -> Status:
+        if stands:
+            return "outside assumptions"
+        return "heuristic" if (t_end or 0.0) >= self.course.held_since else status
+
     def prediction(self, name: str, status: Status, cause: Cause, notes: tuple[str, ...]) -> Prediction:
         course = self.course
         losses = [p.loss for p in self.plateaus]
@@ -91,7 +96,8 @@ class Reading:
                     t_start=start,
                     t_end=t_end,
                     t_end_error=self._error(t_end, width),
-                    status="heuristic" if (t_end or 0.0) >= course.held_since else status,
+                    status=self._status(stands, t_end, status),
+                    reason=NOTES[course.ended] if stands else "",
                     kind=here.kind,
                     effective_width=here.width,
                     source=source,

@@ -49,10 +49,19 @@ class Directions(AbstractPredictor):
         saddles = Saddles(lines, modes)
         answer = None if problem.learning_rate else by_formula(lines, modes, saddles)
         if answer is None or answer.relative_error > GOOD:
-            answer = (
-                by_flow(lines, modes, saddles, problem.learning_rate) or answer or by_estimate(lines, modes, saddles)
-            )
+            reduced = by_flow(lines, modes, saddles, problem.learning_rate)
+            answer = reduced or (None if answer is None else _doubtful(answer)) or by_estimate(lines, modes, saddles)
         return _prediction(lines, modes, saddles, answer)
+
+
+def _doubtful(answer: Answer) -> Answer:
+    """The closed form where one of its own errors is too large and no reduction is smaller than the network: what moves that end moves the others too."""
+    errors: list[float | None] = [
+        None if one.t_end is None or error is None else max(error, min(answer.relative_error, 1.0) * one.t_end)
+        for one, error in zip(answer.seen, answer.errors, strict=True)
+    ]
+    reason = "modes are not well apart, and no reduction is smaller than this network"
+    return answer._replace(errors=errors, status="heuristic", reason=reason)
 
 
 def _prediction(lines: Lines, modes: Modes, saddles: Saddles, answer: Answer) -> Prediction:
