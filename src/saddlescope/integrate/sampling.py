@@ -69,7 +69,7 @@ def sample(values, ends: Ends, curve: Curve, loss_scale: Array, block: int = BLO
     - `loss_scale`: against which errors are measured.
     - `block`: so many samples are computed side by side.
 
-    Returns the curve and how many samples were asked for, the first look included. The first look decides how many follow. It is off the middle, where the bend of a
+    Returns the curve and how many samples were computed, the first look and the last block's spare ones included. The first look decides how many follow. It is off the middle, where the bend of a
     stretch that is steepest half way would vanish by symmetry.
     """
     (loss0, loss1), (speed0, speed1) = ends.loss, ends.speed
@@ -97,7 +97,7 @@ def sample(values, ends: Ends, curve: Curve, loss_scale: Array, block: int = BLO
 
     start = (jnp.ones((), jnp.int64), curve)
     _, curve = lax.while_loop(lambda c: c[0] < wanted, body, start)
-    return curve, wanted
+    return curve, 1 + block * ((wanted - 1 + block - 1) // block)
 
 
 def first_crossing(field: AbstractField, at, mode: Array, crossed: Array) -> Array:
