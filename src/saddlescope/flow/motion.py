@@ -90,7 +90,8 @@ class Motion:
         self.objective, self.until, self.rtol, self.can_rest = objective, until, rtol, can_rest
         self.max_steps, self.loss_stop, self.keep_states = max_steps, loss_stop, keep_states
         self.atol = (np.maximum(rtol, 1e-12) if self.kinked else rtol) * error_scale(self.way.narrow)
-        self.field: AbstractField = field_of(objective, self.way.narrow, self.way.shares)
+        with jax.enable_x64(True):
+            self.field: AbstractField = field_of(objective, self.way.narrow, self.way.shares)
         self.start = weights_of(self.way.narrow)
         n = self.start.size
         self.stiff = n <= LARGEST_STIFF and not self.field.has_modes if stiff is None else stiff
