@@ -27,7 +27,7 @@ REST_RTOL = 30.0
 SETTLED = 1e-6
 #: A piecewise linear flow that advances by less than this part of t in a whole segment slides where it cannot be followed.
 SLIDING_ADVANCE = 1e-8
-#: Up to so many weights a dense Hessian and its factorisation pay on plateaus: measured in docs/benchmarks.md.
+#: Up to so many weights a dense Hessian and its factorisation are allowed: there a step costs some 30 explicit ones (`integrate.switching.worth`).
 LARGEST_STIFF = 400
 #: A flow without a time to stop at is at rest where it is, if nothing has come of it for so many times the time of its fastest motion so far: stiff
 #: steps would otherwise go on for ever on an exact saddle.
