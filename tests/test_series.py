@@ -8,7 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from saddlescope.series import Plateau, PlateauConstants, crossing_time, find_plateaus, interpolate_loss
+from saddlescope.series import (
+    Plateau,
+    PlateauConstants,
+    crossing_time,
+    find_plateaus,
+    insert_samples,
+    interpolate_loss,
+)
 from saddlescope.series.kinks import without_kinks
 from saddlescope.series.minima import find_minima
 from saddlescope.series.noise import noise_level
@@ -417,3 +424,29 @@ def test_plateaus_are_values():
     assert replace(plateau) == plateau
     assert type(plateau.index) is int
     assert all(type(getattr(plateau, name)) is float for name in ("t", "loss", "speed", "persistence"))
+
+
+@pytest.mark.parametrize("tolerance", [3e-5, 1e-6])
+def test_inserted_samples_make_lines_good_and_leave_cubics_as_they_are(tolerance):
+    t, loss, speed = (column[::2] for column in two_modes(1e-4))
+    more = insert_samples(t, loss, speed, tolerance)
+    for old, new in zip((t, loss, speed), more, strict=False):
+        assert np.array_equal(new[more[3]], old)
+    fine = np.sort(np.concatenate([np.linspace(a, b, 40) for a, b in pairwise(t)]))
+    cubic = interpolate_loss(t, loss, speed, fine)
+    off = np.abs(np.interp(fine, more[0], more[1]) - cubic).max()
+    # twice: the bend is that of the worse end of each cubic; measured 0.6 to 0.9 of the tolerance
+    assert 0.3 * tolerance < off <= tolerance
+    assert (
+        np.abs(np.interp(fine, t, loss) - cubic).max() > 3 * tolerance
+    )  # shown wrong: the old samples alone do not do
+    # a part of a cubic is a cubic; slopes are rounded to speeds and back
+    assert np.abs(interpolate_loss(*more[:3], fine) - cubic).max() < 1e-12 * loss[0]
+
+
+def test_inserted_samples_respect_events_and_what_does_not_fall():
+    t, loss, speed = np.array([0.0, 1.0, 1.0, 2.0]), np.array([3.0, 2.0, 1.0, 1.5]), np.array([1.0, 1.0, 9.0, 0.0])
+    more = insert_samples(t, loss, speed, 1e-9)
+    assert np.array_equal(more[3], [0, 1, 2, 3])  # a line, an event, a rise: nothing to add
+    single = insert_samples(t[:1], loss[:1], speed[:1], 1e-9)
+    assert [column.size for column in single] == [1, 1, 1, 1]

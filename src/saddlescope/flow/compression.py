@@ -11,7 +11,8 @@ of them ($q^\top q = 1$), the flow of the wide network is $q$ times the flow of 
 Gradient descent and momentum commute with isometries too; methods that treat each weight by itself (Adam, sign descent) do not, and are not compressed.
 """
 
-import equinox as eqx
+from dataclasses import dataclass
+
 import jax
 import numpy as np
 
@@ -31,7 +32,8 @@ def with_weights(template: AbstractNetwork, weights: np.ndarray) -> AbstractNetw
     return jax.tree.unflatten(structure, [p.reshape(np.shape(leaf)) for p, leaf in zip(parts, leaves, strict=True)])
 
 
-class Narrowed(eqx.Module):
+@dataclass(frozen=True, eq=False)
+class Narrowed:
     """One hidden layer told by fewer units.
 
     - `place`: which lens of the network.
@@ -39,12 +41,13 @@ class Narrowed(eqx.Module):
     - `share` [fewer]: sqrt of how many copies each of the fewer units stands for; None where each stands for one.
     """
 
-    place: int = eqx.field(static=True)
+    place: int
     isometry: np.ndarray
     share: np.ndarray | None = None
 
 
-class Compression(eqx.Module):
+@dataclass(frozen=True, eq=False)
+class Compression:
     r"""The way between a network and the narrower one that its flow is integrated as.
 
     **Arguments:**
@@ -92,8 +95,9 @@ def compress(network: AbstractNetwork) -> Compression:
     """
     steps: list[Narrowed] = []
     narrow = network
-    for place in range(len(network.lenses())):
-        lens = narrow.lenses()[place]
+    lenses = network.lenses()
+    for place in range(len(lenses)):
+        lens = narrow.lenses()[place] if steps else lenses[place]
         if lens.supports("width") is not None:
             continue
         step = _linear(lens, place) if lens.facts.linear else _copies(lens, place)

@@ -1,7 +1,7 @@
 r"""The adaptive driver: one compiled loop that takes steps, follows modes and writes the curve as densely as it bends.
 
 Plateaus want long steps and transitions many samples, and the caller can know neither beforehand. So the loss curve is
-sampled inside the steps, from the dense output, until interpolating it is accurate; steps across which nothing happens cost nothing extra.
+sampled inside the steps, from the dense output, until cubics through losses and slopes are accurate; steps across which nothing happens cost nothing extra.
 The loop stops after a fixed number of steps and hands back its whole state, controller included: going on from there is
 the same computation, bit for bit, whoever asks and however often it was interrupted.
 
@@ -21,7 +21,7 @@ from jaxtyping import Array, Float, Int
 
 from ._base import AbstractField, AbstractMethod, rms
 from .methods import METHODS
-from .sampling import BLOCK, MAX_SAMPLES, NARROW, SPEED_DECADES, Curve, Ends, first_crossing, sample
+from .sampling import MAX_SAMPLES, SPEED_DECADES, Curve, Ends, first_crossing, put, sample
 from .switching import Switch
 
 #: Steps that change the loss by less than this part of the loss at t = 0 satisfy both promises without a look inside.
@@ -140,7 +140,7 @@ class Program(NamedTuple):
 
     @classmethod
     def of(cls, state: State, order: int, steps: int, stiff: bool, keep_states: bool) -> "Program":
-        method = "rosenbrock" if stiff and int(state.switch[0]) else order
+        method = "rosenbrock" if stiff and np.asarray(state.switch)[0] else order
         return cls(method, steps, order if stiff else None, keep_states)
 
 
@@ -183,7 +183,7 @@ def run_segment(field: AbstractField, state: State, controls: Controls, program:
         suits = True if explicit is None else (s.switch[0] == state.switch[0])
         return (
             (count < jnp.minimum(steps, controls.steps))
-            & (curve.size < samples - MAX_SAMPLES - BLOCK - 3)
+            & (curve.size < samples - MAX_SAMPLES - 3)
             & (s.t < controls.t_stop)
             & (s.loss > controls.loss_stop)
             & (jnp.linalg.norm(s.velocity) > controls.speed_stop)
@@ -197,8 +197,8 @@ def run_segment(field: AbstractField, state: State, controls: Controls, program:
         new, curve, accepted = _step(field, method, s, controls, curve, explicit)
         slot = jnp.where(accepted, count, steps - 1)
         if program.keep_states:
-            states = states.at[slot].set(jnp.where(accepted, new.y, states[slot]))
-        index = index.at[slot].set(jnp.where(accepted, curve.size - 1, index[slot]))
+            states = put(states, slot, jnp.where(accepted, new.y, states[slot]))
+        index = put(index, slot, jnp.where(accepted, curve.size - 1, index[slot]))
         return new, curve, states, index, count + jnp.where(accepted, 1, 0)
 
     state, *written = lax.while_loop(going, step, (state, curve, states, index, count))
@@ -270,15 +270,13 @@ def _step(
 def _sampled(field, s: State, end: State, at, span, h, curve: Curve, controls: Controls) -> tuple[State, Curve]:
     """Samples the curve inside the first part `span` of a step that ends at `end`."""
 
-    def values(x):
-        loss, velocity = field(at(x * span), s.mode)
+    def values(y):
+        loss, velocity = field(y, s.mode)
         return loss, jnp.linalg.norm(velocity)
 
     speeds = jnp.linalg.norm(s.velocity), jnp.linalg.norm(end.velocity)
     ends = Ends(s.t, span * h, (s.loss, end.loss), speeds)
-    # side by side only where several states fit a cache
-    block = BLOCK if s.y.shape[0] <= NARROW else 1
-    curve, calls = sample(values, ends, curve, controls.loss_scale, block)
+    curve, calls = sample(lambda x: at(x * span), values, ends, curve, controls.loss_scale)
     return end._replace(evaluations=end.evaluations + calls), curve
 
 

@@ -4,12 +4,15 @@ Their steps end where |step x stiffest rate| reaches `reach`, whatever the toler
 the plateau. How near a step is to that limit shows in its last two stages, which are at the same time (Hairer & Wanner, IV.2).
 """
 
+from collections.abc import Callable
+
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array
 
 from ._base import AbstractField, AbstractMethod, Attempt
+from .sampling import put
 
 #: From this many weights on, combining stages is bound by memory.
 WIDE = 50_000
@@ -25,7 +28,7 @@ class Explicit(AbstractMethod):
         the last stage is the first of the next step.
     - `errors`: rows of weights [k, s + 1] of the error estimates; one, or (fifth order, third order) for DOP853.
     - `extra` [e, s + 1 + e]: further stages for dense output.
-    - `dense`: see `_interpolate`; of kind `dense_kind`.
+    - `dense`: see `_interpolant`; of kind `dense_kind`.
     - `reach`: where the stability region ends on the negative real axis.
 
     No nodes are stored: gradient flow does not depend on t.
@@ -47,14 +50,16 @@ class Explicit(AbstractMethod):
     def attempt(self, field, y, mode, loss, velocity, h, tolerance) -> Attempt:
         last = self.stages.shape[0] - 1
 
+        # what a field is evaluated at travels in the carry, so that it is computed once: otherwise XLA fuses its formula into every sum over it
         def stage(i, carry):
-            k, _ = carry
-            loss, velocity = field(y + h * self._combined(i, k), mode)
-            return k.at[i].set(velocity), loss
+            k, point, _ = carry
+            loss, velocity = field(point, mode)
+            k = put(k, i, velocity)
+            return k, y + h * self._combined(i + 1, k), loss
 
         k = jnp.zeros((last + 1, y.shape[0])).at[0].set(velocity)
-        k, end_loss = lax.fori_loop(1, last + 1, stage, (k, loss))
-        end = y + h * (self.stages[last] @ k)
+        # after the last stage the index stays at the last row, which is the step itself
+        k, end, end_loss = lax.fori_loop(1, last + 1, stage, (k, y + h * self._combined(1, k), loss))
         error = self._error(k, h, tolerance(end))
         # the last two stages are both at the end of the step: their difference shows the stiffest rate (Hairer & Wanner, IV.2)
         apart = h * ((self.stages[last] - self.stages[last - 1]) @ k)
@@ -63,14 +68,14 @@ class Explicit(AbstractMethod):
 
         def inside():
             looked = self._extra_stages(field, y, mode, k, h)
-            return (lambda x: self._interpolate(y, end, looked, h, x)), self.extra.shape[0]
+            return self._interpolant(y, end, looked, h), self.extra.shape[0]
 
         return Attempt(end, end_loss, k[last], error, stretch, inside, last, 0)
 
     def _combined(self, i, k: Array) -> Array:
         """Stage i's combination of the velocities before it."""
         if k.shape[1] < WIDE:
-            return jnp.asarray(self.stages)[i] @ k
+            return lax.dynamic_index_in_dim(jnp.asarray(self.stages), i, keepdims=False) @ k
         # memory decides here: read only the rows that are there
         rows = [lambda k, j=j: self.stages[j, :j] @ k[:j] for j in range(1, len(self.stages))]
         return lax.switch(i - 1, rows, k)
@@ -95,23 +100,32 @@ class Explicit(AbstractMethod):
         if not extra.shape[0]:
             return k
 
-        def stage(i, k):
-            _, velocity = field(y + h * (extra[i] @ k), mode)
-            return k.at[first + i].set(velocity)
+        def point(i, k):
+            return y + h * (lax.dynamic_index_in_dim(extra, i, keepdims=False) @ k)
 
-        return lax.fori_loop(0, extra.shape[0], stage, k)
+        def stage(i, carry):
+            k, at = carry
+            _, velocity = field(at, mode)
+            k = put(k, first + i, velocity)
+            return k, point(i + 1, k)
 
-    def _interpolate(self, y0: Array, y1: Array, k: Array, h: Array, x: Array) -> Array:
-        """The solution at the fraction x of a step from y0 to y1."""
+        return lax.fori_loop(0, extra.shape[0], stage, (k, point(0, k)))[0]
+
+    def _interpolant(self, y0: Array, y1: Array, k: Array, h: Array) -> Callable[[Array], Array]:
+        """Fraction of a step from y0 to y1 -> the solution there; what does not depend on the fraction is computed here."""
         dense = jnp.asarray(self.dense)
         if self.dense_kind == "polynomial":
-            powers = x ** jnp.arange(1, dense.shape[1] + 1)
-            return y0 + h * ((dense @ powers) @ k)
+            terms = h * (dense.T @ k)
+            return lambda x: y0 + x ** jnp.arange(1, dense.shape[1] + 1) @ terms
         # DOP853 (Hairer, Norsett & Wanner, II.6): nested in x and 1 - x
         change = y1 - y0
         first, last = k[0], k[len(self.stages) - 1]
-        terms = [change, h * first - change, 2 * change - h * (first + last), *(h * (dense @ k))]
-        total = jnp.zeros_like(y0)
-        for i, term in enumerate(reversed(terms)):
-            total = (total + term) * (x if i % 2 == 0 else 1 - x)
-        return y0 + total
+        terms = jnp.stack([change, h * first - change, 2 * change - h * (first + last), *(h * (dense @ k))])
+
+        def at(x: Array) -> Array:
+            total = jnp.zeros_like(y0)
+            for i in reversed(range(terms.shape[0])):
+                total = (total + terms[i]) * (x if i % 2 == 0 else 1 - x)
+            return y0 + total
+
+        return at

@@ -13,6 +13,7 @@ import numpy as np
 from jax import lax
 
 from ._base import AbstractMethod, Attempt
+from .sampling import put
 
 #: Products with the Hessian that estimate its largest eigenvalue, from the velocity and a fixed vector: enough for a factor of 1.2.
 PRODUCTS = 4
@@ -25,7 +26,7 @@ class Rosenbrock(AbstractMethod):
 
     - `order`: of the solution that is carried on; its error estimate is the last stage.
     - `gamma`, `a` [s, s], `c` [s, s]: (1/(h gamma) - J) k_i = f(y + sum a_ij k_j) + sum c_ij k_j / h.
-    - `dense` [d, s]: see `_interpolate`.
+    - `dense` [d, s]: see `_interpolant`.
     """
 
     reach = float("inf")
@@ -50,7 +51,7 @@ class Rosenbrock(AbstractMethod):
             k, _ = carry
             at = y + a[i] @ k
             _, slope = field(at, mode)
-            return k.at[i].set(solve(slope + (c[i] @ k) / h)), at
+            return put(k, i, solve(slope + (c[i] @ k) / h)), at
 
         k = jnp.zeros((stages, n)).at[0].set(solve(velocity))
         k, at = lax.fori_loop(1, stages, stage, (k, y))
@@ -60,18 +61,22 @@ class Rosenbrock(AbstractMethod):
         error = jnp.sqrt(jnp.mean(scaled**2))
 
         def inside():
-            return (lambda x: self._interpolate(y, end, k, x)), 0
+            return self._interpolant(y, end, k), 0
 
         stretch = h * _largest(jacobian, end_velocity)
         return Attempt(end, end_loss, end_velocity, error, stretch, inside, stages, 1)
 
-    def _interpolate(self, y0, y1, k, x):
-        """Order 4, exact at both ends (Steinebach 2023)."""
+    def _interpolant(self, y0, y1, k):
+        """Fraction of a step -> the solution there. Order 4, exact at both ends (Steinebach 2023)."""
         inner = jnp.asarray(self.dense) @ k
-        total = inner[-1]
-        for row in inner[-2::-1]:
-            total = row + x * total
-        return (1 - x) * y0 + x * (y1 + (1 - x) * total)
+
+        def at(x):
+            total = inner[-1]
+            for row in inner[-2::-1]:
+                total = row + x * total
+            return (1 - x) * y0 + x * (y1 + (1 - x) * total)
+
+        return at
 
 
 def _largest(jacobian, direction):

@@ -4,8 +4,16 @@ Knows no network and no solver, so that a simulated run and somebody else's trai
 """
 
 from ._base import Plateau, PlateauConstants
-from .hermite import crossing_time, interpolate_loss
+from .hermite import crossing_time, insert_samples, interpolate_loss
 from .plateaus import find_plateaus
 from .slowest import slowest_point
 
-__all__ = ["Plateau", "PlateauConstants", "crossing_time", "find_plateaus", "interpolate_loss", "slowest_point"]
+__all__ = [
+    "Plateau",
+    "PlateauConstants",
+    "crossing_time",
+    "find_plateaus",
+    "insert_samples",
+    "interpolate_loss",
+    "slowest_point",
+]

@@ -11,6 +11,8 @@ from ._base import checked_series
 
 #: Halvings of an interval: to the spacing of the numbers, also where the root is close to its start.
 HALVINGS = 80
+#: An interval is cut into at most so many.
+MOST_PIECES = 256
 
 
 def interpolate_loss(t: ArrayLike, loss: ArrayLike, speed: ArrayLike, at: ArrayLike) -> NDArray:
@@ -77,6 +79,40 @@ def crossing_time(t: ArrayLike, loss: ArrayLike, speed: ArrayLike, level: float)
         middle = 0.5 * (low + high)
         low, high = (middle, high) if missing(middle) >= 0 else (low, middle)
     return float(t[i] + h * low)
+
+
+def insert_samples(
+    t: NDArray, loss: NDArray, speed: NDArray, tolerance: float
+) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    """Further samples on the cubics of `interpolate_loss`, so that lines between samples are within `tolerance` of them.
+
+    **Shapes:** three times `[time]`; returns t, loss, speed `[more]`, and the position of every old sample among the new ones `[time]`.
+
+    **Holds** exactly for those cubics (the bend of a cubic is largest at an end), and leaves them as they are: a part of a cubic is the cubic of its own
+    ends. The speed of a new sample is that of the cubic, not below half of that at the slower end.
+    """
+    h = np.diff(t)
+    fall, before, after = _falls(loss[:-1], loss[1:], speed[:-1], speed[1:], h)
+    bend = np.maximum(np.abs(6 * fall - 4 * before - 2 * after), np.abs(6 * fall - 2 * before - 4 * after))
+    with np.errstate(invalid="ignore"):
+        pieces = np.sqrt(bend / (8 * tolerance))
+    pieces = np.where((h > 0) & np.isfinite(pieces), np.ceil(np.clip(pieces, 1, MOST_PIECES)), 1).astype(np.int64)
+    place = np.concatenate([[0], np.cumsum(pieces)])
+    interval = np.repeat(np.arange(h.size), pieces)
+    part = np.arange(interval.size) - place[interval]
+    new = part > 0
+    i, x = interval[new], (part[new] / pieces[interval[new]])
+    falls = fall[i], before[i], after[i]
+    slope = falls[1] * (1 - x) * (1 - 3 * x) + falls[2] * x * (3 * x - 2) + 6 * x * (1 - x) * falls[0]
+    slowest = 0.5 * np.minimum(speed[i], speed[i + 1])
+    more = [np.empty(place[-1] + 1) for _ in range(3)]
+    for whole, old in zip(more, (t, loss, speed), strict=True):
+        whole[place] = old
+    at = np.flatnonzero(new)
+    more[0][at] = t[i] + x * h[i]
+    more[1][at] = loss[i] - x * _relative_fall(x, *falls)
+    more[2][at] = np.maximum(np.sqrt(np.maximum(slope, 0.0) / h[i]), slowest)
+    return more[0], more[1], more[2], place
 
 
 def _falls(first, last, speed_first, speed_last, h):
