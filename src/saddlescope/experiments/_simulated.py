@@ -7,9 +7,6 @@ into few (`flow.compress`), also for what is asked of the kept states.
 import dataclasses
 import hashlib
 import json
-import threading
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +21,6 @@ from ..runs.run import with_errors
 from ..series import crossing_time
 from ..specs import read_spec
 from ..stages import Run, find_stages
-from ._random_problems import Drawn
 
 RTOL = 1e-10
 MAX_STEPS = 100_000
@@ -32,7 +28,6 @@ MAX_STEPS = 100_000
 VERSION = 1
 #: A unit is recruited in a drop if its contribution grows by at least this part of what the fastest one gains.
 RECRUITED = 0.5
-THREADS = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,7 +124,6 @@ class Store:
 
     def __init__(self, path: Path):
         self.path = path
-        self._lock = threading.Lock()
         self._lines: dict[str, dict[str, Any]] = {}
         if path.exists():
             for line in path.read_text(encoding="utf-8").splitlines():
@@ -148,36 +142,10 @@ class Store:
 
     def put(self, spec: dict, run: Simulated) -> None:
         stored = {"key": key_of(spec), "run": dataclasses.asdict(run)}
-        with self._lock:
-            self._lines[stored["key"]] = stored["run"]
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(stored) + "\n")
+        self._lines[stored["key"]] = stored["run"]
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(stored) + "\n")
 
 
 def key_of(spec: dict) -> str:
     return hashlib.sha256(json.dumps([spec, RTOL, MAX_STEPS, VERSION], sort_keys=True).encode()).hexdigest()[:24]
-
-
-def simulate_all(problems: Iterable[Drawn], store: Store) -> Iterator[tuple[Drawn, Simulated | Exception]]:
-    """Each problem with its run, as they get done; those in the store first. A run that fails comes with its exception."""
-    left = []
-    for problem in problems:
-        stored = store.get(problem.spec)
-        if stored is None:
-            left.append(problem)
-        else:
-            yield problem, stored
-    with ThreadPoolExecutor(THREADS) as pool:  # compiled programs run without the interpreter's lock
-        waiting = {pool.submit(simulate, problem.spec): problem for problem in left}
-        try:
-            for future in as_completed(waiting):
-                problem, failure = waiting[future], future.exception()
-                if failure is not None:
-                    if not isinstance(failure, Exception):
-                        raise failure
-                    yield problem, failure
-                    continue
-                store.put(problem.spec, future.result())
-                yield problem, future.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)

@@ -21,7 +21,7 @@ import time
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,9 +33,10 @@ from ..theory import outside, predict
 from . import _rows
 from ._base import Claim, Outcome, Progress
 from ._baselines import baselines
+from ._in_processes import in_processes
 from ._random_problems import FAMILIES, Drawn, problem
 from ._scored import Compared, Judged, Summary, interval, judge, summarize
-from ._simulated import Store, simulate_all
+from ._simulated import Simulated, Store, simulate
 
 NAME = "scoreboard"
 TITLE = "Scoreboard: predicted against simulated plateaus on random problems"
@@ -63,28 +64,21 @@ def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
     folder = out / NAME
     folder.mkdir(parents=True, exist_ok=True)
     problems = [problem(family, number) for number in range(count) for family in FAMILIES]
+    store = Store(folder / "simulated.jsonl")
     judged: list[Judged] = []
     failures: list[str] = []
-    seconds: list[float] = []
-    for done, (drawn, run) in enumerate(simulate_all(problems, Store(folder / "simulated.jsonl"))):
-        progress(0.95 * done / len(problems), f"scoreboard: {drawn.family} {drawn.number}")
-        if isinstance(run, Exception):
-            failures.append(f"{drawn.family} {drawn.number}: {run}")
-            continue
-        if run.ended not in ("settled", "converged"):
-            failures.append(f"{drawn.family} {drawn.number}: the run ended as {run.ended} after {run.steps} steps")
-            continue
-        made = runs.prepare(read_spec(drawn.spec))
-        began = time.monotonic()
-        try:
-            prediction = predict(made.network, made.objective)
-        except Exception as error:  # a theory that breaks has not answered, and the score says with what
-            reason = f"{type(error).__name__}: {error}"
-            prediction = outside(Asked(made.network, made.objective), (reason,))
-            failures.append(f"{drawn.family} {drawn.number}: prediction failed with {reason}")
-        took = time.monotonic() - began
-        seconds.append(took)
-        judged.append(judge(drawn, run, prediction, baselines(drawn, made.network, made.objective), took))
+    done = 0
+    # neighbours of one shape share compiled programs
+    problems.sort(key=lambda drawn: (list(FAMILIES).index(drawn.family), _shape(drawn.spec), drawn.number))
+    for share in in_processes(score, [(drawn, store.get(drawn.spec)) for drawn in problems]):
+        for scored in share:
+            done += 1
+            progress(0.95 * done / len(problems), f"scoreboard: {scored.drawn.family} {scored.drawn.number}")
+            if scored.run is not None and store.get(scored.drawn.spec) is None:
+                store.put(scored.drawn.spec, scored.run)
+            failures += [f"{scored.drawn.family} {scored.drawn.number}: {words}" for words in scored.failures]
+            judged += [scored.judged] if scored.judged is not None else []
+    seconds = [j.seconds for j in judged]
     order = list(FAMILIES)
     judged.sort(key=lambda j: (order.index(j.family), j.number))
     progress(0.96, "scoreboard: drawing")
@@ -102,6 +96,50 @@ def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
     table = _table(by_family, failures, seconds, folder)
     setting = f"{count} problems a family{' (quick)' if quick else ''}.\n\n{__doc__}"
     return Outcome(claims, pictures, table, setting, _summary(judged))
+
+
+class Scored(NamedTuple):
+    """A problem with its run and its judgement, as far as there are any, and what went wrong in words."""
+
+    drawn: Drawn
+    run: Simulated | None
+    judged: Judged | None
+    failures: tuple[str, ...] = ()
+
+
+def score(item: tuple[Drawn, Simulated | None]) -> Scored:
+    """Simulates a problem, unless that has been done, and judges what theory says of it."""
+    drawn, run = item
+    if run is None:
+        try:
+            run = simulate(drawn.spec)
+        except Exception as error:  # the next problem does not pay for this one, and the score says what it was
+            return Scored(drawn, None, None, (f"{type(error).__name__}: {error}",))
+    if run.ended not in ("settled", "converged"):
+        return Scored(drawn, run, None, (f"the run ended as {run.ended} after {run.steps} steps",))
+    made = runs.prepare(read_spec(drawn.spec))
+    failures: tuple[str, ...] = ()
+    began = time.monotonic()
+    try:
+        prediction = predict(made.network, made.objective)
+    except Exception as error:  # a theory that breaks has not answered, and the score says with what
+        reason = f"{type(error).__name__}: {error}"
+        prediction = outside(Asked(made.network, made.objective), (reason,))
+        failures = (f"prediction failed with {reason}",)
+    took = time.monotonic() - began
+    judged = judge(drawn, run, prediction, baselines(drawn, made.network, made.objective), took)
+    return Scored(drawn, run, judged, failures)
+
+
+def _shape(spec: dict[str, dict[str, Any]]) -> str:
+    """The sizes in a spec: its whole numbers, and the lengths of its lists."""
+
+    def sizes(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: sizes(v) for key, v in sorted(value.items()) if key not in ("seed", "scale")}
+        return len(value) if isinstance(value, list | tuple) else value if isinstance(value, int | str) else None
+
+    return json.dumps([sizes(spec["network"]), sizes(spec["task"])])
 
 
 def _claims(family: str, group: Sequence[Judged], quick: bool) -> list[Claim]:
