@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+import os
 
 import numpy as np
 import pytest
 
 from saddlescope import experiments, plots, runs
 from saddlescope.experiments import _baselines, _scored, _simulated, scoreboard
+from saddlescope.experiments._in_processes import in_processes
 from saddlescope.experiments._random_problems import problem
 from saddlescope.flow import gradient_flow
 from saddlescope.specs import read_spec
@@ -135,13 +137,36 @@ def test_stored_runs_come_back_and_half_written_lines_do_no_harm(tmp_path):
     assert again.get(problem("linear", 1).spec) is None
 
 
-def test_a_run_that_fails_is_handed_on_with_its_reason(tmp_path, monkeypatch):
+def test_a_run_that_fails_is_handed_on_with_its_reason(monkeypatch):
     def broken(spec):
         raise ValueError("no such luck")
 
-    monkeypatch.setattr(_simulated, "simulate", broken)
-    ((_, found),) = _simulated.simulate_all([DRAWN], _simulated.Store(tmp_path / "runs.jsonl"))
-    assert str(found) == "no such luck"
+    monkeypatch.setattr(scoreboard, "simulate", broken)
+    scored = scoreboard.score((DRAWN, None))
+    assert (scored.run, scored.judged, scored.failures) == (None, None, ("ValueError: no such luck",))
+
+
+def test_a_run_that_does_not_end_is_not_judged():
+    scored = scoreboard.score((DRAWN, dataclasses.replace(run(), ended="max_steps")))
+    assert scored.judged is None
+    assert "max_steps" in scored.failures[0]
+
+
+def doubled(number):
+    if number == 13:
+        raise ValueError("thirteen")
+    return 2 * number, os.getpid()
+
+
+def test_shares_are_neighbours_and_no_process_works_for_two():
+    shares = list(in_processes(doubled, list(range(6)), workers=2))
+    assert sorted([n for n, _ in share] for share in shares) == [[0, 2, 4], [6, 8, 10]]
+    of = [{process for _, process in share} for share in shares]
+    assert all(len(processes) == 1 for processes in of)
+    assert not of[0] & of[1]
+    assert list(in_processes(doubled, [])) == []
+    with pytest.raises(ValueError, match="thirteen"):
+        list(in_processes(doubled, [13], workers=1))
 
 
 # ------------------------------------------------------------------------------------------------------------- baselines
@@ -207,6 +232,11 @@ def test_the_worst_problems_can_be_run_again_from_their_specs(few):
     assert read_spec(specs[0]).network == read_spec(problem("linear", int(specs[0].stem.split("-")[-1])).spec).network
 
 
+def here(work, items):
+    """In place of processes, which would not see what a test has put in place of something."""
+    return [[work(item)] for item in items]
+
+
 def test_predictions_that_are_off_by_two_percent_do_not_pass(few, monkeypatch):
     out, _, _ = few
 
@@ -217,6 +247,7 @@ def test_predictions_that_are_off_by_two_percent_do_not_pass(few, monkeypatch):
 
     scoreboard_predict = scoreboard.predict
     monkeypatch.setattr(scoreboard, "predict", late)
+    monkeypatch.setattr(scoreboard, "in_processes", here)
     outcome = scoreboard.reproduce(out, True, lambda *_: None)
     failed = {c.name for c in outcome.claims if c.panel == "linear" and c.outcome == "fails"}
     assert {"median", "95th percentile", "coverage"} <= failed
@@ -230,6 +261,7 @@ def test_a_theory_that_breaks_or_abstains_does_not_pass(few, monkeypatch):
         raise RuntimeError("nothing to say")
 
     monkeypatch.setattr(scoreboard, "predict", broken)
+    monkeypatch.setattr(scoreboard, "in_processes", here)
     outcome = scoreboard.reproduce(out, True, lambda *_: None)
     abstained = [c for c in outcome.claims if c.name == "abstention"]
     assert [(c.value, c.outcome) for c in abstained] == [(1.0, "fails")] * 2

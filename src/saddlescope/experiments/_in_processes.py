@@ -44,7 +44,7 @@ def in_processes(
         for future in as_completed(waiting):
             yield future.result()
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(cancel_futures=True)
 
 
 def _begin() -> None:

@@ -29,10 +29,13 @@ class Rest(NamedTuple):
     down: bool
 
 
-def rest(motion: AbstractMotion, units: Units, others: np.ndarray | float = 0.0) -> Rest | None:
+def rest(
+    motion: AbstractMotion, units: Units, others: np.ndarray | float = 0.0, *, downhill: bool = True
+) -> Rest | None:
     """The fixed point near `units`, with the rest of the function held; None where Newton's steps do not lead to one.
 
-    Steps go downhill: absolute curvatures, halved until the loss does not rise by more than rounding.
+    Steps go downhill: absolute curvatures, halved until the loss does not rise by more than rounding. Without `downhill` also to a saddle of the units
+    themselves: true curvatures, halved until the gradient does not grow.
     """
     if len(units) == 0:
         residual = motion.residual(units, others)
@@ -54,12 +57,14 @@ def rest(motion: AbstractMotion, units: Units, others: np.ndarray | float = 0.0)
         if relative <= STATIONARY or np.linalg.norm(residual) <= 1e-14 * motion.scale:
             break
         kept = np.abs(values) > FLAT * curvature
-        step = vectors @ np.where(kept, (vectors.T @ gradient) / np.where(kept, np.abs(values), 1.0), 0.0)
-        length, before = 1.0, np.sum(residual**2)
+        divisors = np.where(kept, np.abs(values) if downhill else values, 1.0)
+        step = vectors @ np.where(kept, (vectors.T @ gradient) / divisors, 0.0)
+        length, before = 1.0, np.sum((residual if downhill else gradient) ** 2)
         for _ in range(30):
             trial = units - length * step.reshape(units.shape)
             after = motion.residual(trial, others)
-            if np.sum(after**2) <= before * (1 + 1e-14):
+            merit = after if downhill else motion.slopes(trial, after)[0].T @ after.reshape(-1)
+            if np.sum(merit**2) <= before * (1 + 1e-14):
                 break
             length /= 2
         else:

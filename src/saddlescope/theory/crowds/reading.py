@@ -162,14 +162,18 @@ class Reading:
         """The fixed point that units are near whose function has this loss; the state itself where there is none."""
         size = self.motion.contributions(units)
         best: tuple[np.ndarray, Rest] | None = None
-        for least in TOLERANCES:
-            chosen = size > least
-            point = rest(self.motion, units[chosen])
-            if point is None or abs(point.loss - loss) > reach or point.moved > FARTHEST:
-                continue
-            if best is None or point.moved < best[1].moved:
-                best = index[chosen], point
-            if point.moved <= NEARBY:
+        # a minimum of few units first; then a saddle of theirs, which a run may pass while one of them turns
+        for downhill in (True, False):
+            for least in TOLERANCES:
+                chosen = size > least
+                point = rest(self.motion, units[chosen], downhill=downhill)
+                if point is None or abs(point.loss - loss) > reach or point.moved > FARTHEST:
+                    continue
+                if best is None or point.moved < best[1].moved:
+                    best = index[chosen], point
+                if point.moved <= NEARBY:
+                    break
+            if best is not None:
                 break
         if best is not None:
             return self._described(*best, "fixed_point")
