@@ -12,6 +12,7 @@ import numpy as np
 from ...networks import Deep
 from .._base import AbstractPredictor, Cause, Cost, PredictedEnd, PredictedStage, Prediction, Problem
 from ..curve import LOSS_DIFFERENCE, REACH, Curve, follow, heights_of, seen, stepped
+from ..visible import root_mean_square, visible_factor
 from .krylov import bases, projected
 from .product import LinearData, Product
 
@@ -26,8 +27,8 @@ RTOL, COARSE_RTOL, LOOKING_RTOL = 1e-8, 1e-7, 1e-6
 SOLVER = 1e-5
 #: The last stage is over at this part of the smallest drop.
 DONE = 1e-3
-#: Smallest factor of the weights at which a plateau that does not show is looked for, and the accuracy of the scale found.
-SMALLEST, SCALE_RATIO = 1e-4, 1.25
+#: Smallest factor of the weights at which a plateau that does not show is looked for.
+SMALLEST = 1e-4
 #: The flow is followed for so many times the wait that the layers' sizes suggest.
 LONGEST = 1e3
 #: Heights are exact to rounding.
@@ -300,7 +301,6 @@ class _Account:
 
     def _visible(self, learned: np.ndarray) -> float | None:
         """The root mean square of the initial weights below which a plateau at this saddle shows; None above `SMALLEST` times the present one."""
-        size = float(np.sqrt(sum(np.sum(w**2) for w in self.weights) / self.whole))
         small = self.narrow[0][1]
 
         def shows(factor: float) -> bool:
@@ -311,12 +311,5 @@ class _Account:
                     return True
             return False
 
-        high, low = 1.0, 0.1
-        while not shows(low):
-            high, low = low, 0.1 * low
-            if low < SMALLEST:
-                return None
-        while high / low > SCALE_RATIO:
-            middle = float(np.sqrt(high * low))
-            high, low = (high, middle) if shows(middle) else (middle, low)
-        return size * low
+        low = visible_factor(shows, lambda factor: 0.1 * factor, SMALLEST)
+        return None if low is None else root_mean_square(self.weights) * low

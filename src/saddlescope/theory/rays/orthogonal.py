@@ -12,6 +12,7 @@ from ...complexity import effective_width
 from ...networks import AbstractLens
 from .._base import AbstractPredictor, Cost, PredictedEnd, PredictedStage, Prediction, Problem, Width
 from ..curve import REACH, Curve, Seen, heights_of, seen
+from ..visible import root_mean_square, visible_factor
 from .early import Settled, settle
 from .groups import Rays, rays_of
 from .late import Late, evolve
@@ -26,8 +27,8 @@ SOLVER = 1e-6
 #: In wider networks effective width is not counted but that of the saddle: one ray a sign of a line.
 MOST_UNITS = 500
 STEPS, LOOKING_STEPS = 20_000, 2_000
-#: Smallest factor of the weights at which a plateau that does not show is looked for, and the accuracy of the scale found.
-SMALLEST, SCALE_RATIO = 1e-20, 1.25
+#: Smallest factor of the weights at which a plateau that does not show is looked for.
+SMALLEST = 1e-20
 
 
 class OrthogonalRays(AbstractPredictor):
@@ -318,8 +319,6 @@ class _Account:
 
     def _visible(self, level: float) -> float | None:
         """The root mean square of the initial weights below which a plateau at this loss shows."""
-        arrays = self.problem.network.arrays().values()
-        size = float(np.sqrt(sum(np.sum(np.asarray(a) ** 2) for a in arrays) / sum(np.size(a) for a in arrays)))
         drop = self.origin - self.end
 
         def shows(factor: float) -> bool:
@@ -327,12 +326,5 @@ class _Account:
             found = seen(late.curve, factor * self.initial_speed(), self.end)
             return any(abs(self.height(self.fitted(late, s)) - level) <= 1e-3 * drop for s in found if s.position)
 
-        high, low = 1.0, 1e-2
-        while not shows(low):
-            high, low = low, low**2
-            if low < SMALLEST:
-                return None
-        while high / low > SCALE_RATIO:
-            middle = float(np.sqrt(high * low))
-            high, low = (high, middle) if shows(middle) else (middle, low)
-        return size * low
+        low = visible_factor(shows, lambda factor: min(1e-2, factor**2), SMALLEST)
+        return None if low is None else root_mean_square(self.problem.network.arrays().values()) * low
