@@ -282,8 +282,7 @@ def _sampled(field, s: State, end: State, at, span, h, curve: Curve, controls: C
 
 def _ended(field, s: State, full: State, at, crossed, h, curve: Curve, controls: Controls) -> tuple[State, Curve]:
     """Cuts a step where its mode ends and changes the mode; the curve gets the speed before and after."""
-    span = first_crossing(field, at, s.mode, crossed)
-    y = at(span)
+    span, y = first_crossing(field, at, s.mode, crossed)
     loss, velocity = field(y, s.mode)
     before = full._replace(t=s.t + span * h, y=y, loss=loss, velocity=velocity, evaluations=full.evaluations + 2)
     before, curve = _sampled(field, s, before, at, span, h, curve, controls)

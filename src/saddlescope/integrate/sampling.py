@@ -17,8 +17,9 @@ SPEED_DECADES = 0.3
 MAX_SAMPLES = 64
 #: Where in a stretch the first look is: not half way only, where the bend of a stretch that is steepest there would vanish by symmetry.
 FIRST_LOOK = (1 / 3, 2 / 3)
-#: Halvings of a step to find where a guard is crossed: to 1e-10 of the step, below every tolerance allowed to it.
-HALVINGS = 34
+#: Where a guard is crossed is found to this part of the step, below every tolerance allowed to it; in at most so many looks, whatever happens.
+CROSSING = 2.0**-35
+MOST_LOOKS = 80
 
 
 class Curve(NamedTuple):
@@ -94,13 +95,40 @@ def sample(at, values, ends: Ends, curve: Curve, loss_scale: Array) -> tuple[Cur
     return curve, len(FIRST_LOOK) + wanted - 1
 
 
-def first_crossing(field: AbstractField, at, mode: Array, crossed: Array) -> Array:
-    """The fraction of a step at which the first of the crossed guards becomes negative, by halving."""
+def first_crossing(field: AbstractField, at, mode: Array, crossed: Array) -> tuple[Array, Array]:
+    """The fraction of a step at which the first of the crossed guards becomes negative, to `CROSSING`, and the state there.
 
-    def body(_, bounds):
-        low, high = bounds
-        middle = 0.5 * (low + high)
-        passed = jnp.any(crossed & (field.guards(at(middle), mode) < 0))
-        return jnp.where(passed, low, middle), jnp.where(passed, middle, high)
+    Inverse quadratic steps within a bracket, halving where they would not help (Chandrupatla 1997): a quarter of the looks that halving takes.
+    """
 
-    return lax.fori_loop(0, HALVINGS, body, (jnp.zeros(()), jnp.ones(())))[1]
+    def lowest(state):
+        return jnp.min(jnp.where(crossed, field.guards(state, mode), jnp.inf))
+
+    def going(carry):
+        _, x1, x2, *_, looks = carry
+        return (jnp.abs(x2 - x1) > 2 * CROSSING) & (looks < MOST_LOOKS)
+
+    # as in `sample`, states travel in the carry
+    def look(carry):
+        state, x1, x2, x3, f1, f2, f3, x, looks = carry
+        f = lowest(state)
+        same = (f < 0) == (f1 < 0)
+        x3, f3 = jnp.where(same, x1, x2), jnp.where(same, f1, f2)
+        x2, f2 = jnp.where(same, x2, x1), jnp.where(same, f2, f1)
+        x1, f1 = x, f
+        part, fall = (x1 - x2) / (x3 - x2), (f1 - f2) / (f3 - f2)
+        quadratic = f1 / (f2 - f1) * f3 / (f2 - f3) + (x3 - x1) / (x2 - x1) * f1 / (f3 - f1) * f2 / (f3 - f2)
+        good = (fall**2 < part) & ((1 - fall) ** 2 < 1 - part) & jnp.isfinite(quadratic)
+        least = jnp.minimum(CROSSING / jnp.abs(x2 - x1), 0.5)
+        x = x1 + jnp.where(good, jnp.clip(quadratic, least, 1 - least), 0.5) * (x2 - x1)
+        return at(x), x1, x2, x3, f1, f2, f3, x, looks + 1
+
+    zero, one, half = jnp.zeros(()), jnp.ones(()), jnp.asarray(0.5)
+    end, start = at(one), at(zero)
+    # a guard that is at zero where the step starts counts as passed from above
+    first = lowest(end), jnp.maximum(lowest(start), jnp.finfo(half.dtype).tiny)
+    carry = (at(half), one, zero, zero, *first, first[1], half, jnp.zeros((), jnp.int64))
+    _, x1, x2, _, f1, *_, looks = lax.while_loop(going, look, carry)
+    span = jnp.where(f1 < 0, x1, x2)
+    # a loop whose end XLA cannot foresee: it would open one of a single round
+    return span, lax.fori_loop(0, jnp.minimum(looks, 1), lambda _, y: at(span), end)
