@@ -95,6 +95,10 @@ class NearReduction:
         embeddings = []
         for layer, step in reversed(list(enumerate(self.steps))):
             here = narrow.lenses()[layer]
+            if step.before.tied is not None:
+                alone = np.eye(len(step.before.get()[0]))
+                embeddings.append(Mixing(alone, alone))
+                continue
             embedding = fitted(step.before, here, step.labels)
             narrow = embedding(here)
             embeddings.append(embedding)
@@ -102,7 +106,10 @@ class NearReduction:
 
 
 def reduce(network: AbstractNetwork, objective: Objective, tau: float = TAU) -> NearReduction:
-    """A network as narrow as its effective width, layer after layer. Each layer may change the function by tau."""
+    """A network as narrow as its effective width, layer after layer. Each layer may change the function by tau.
+
+    A layer whose weights are tied to others' (`lens.tied`) stays as it is; its width is measured all the same.
+    """
     widths, kinds, steps = [], [], []
     first: LayerView | None = None
     for layer in range(len(network.lenses())):
@@ -113,7 +120,8 @@ def reduce(network: AbstractNetwork, objective: Objective, tau: float = TAU) -> 
             nothing = first.change(first.u[:0], first.v[:0], first.phi[:, :0])
             return NearReduction(None, Complexity((0,) * len(network.lenses()), "origin"), nothing, ())
         steps.append(Step(view.lens, reduced.labels))
-        network = view.lens.put(reduced.u, reduced.v)
+        if view.lens.tied is None:
+            network = view.lens.put(reduced.u, reduced.v)
         widths.append(reduced.width)
         kinds.append(reduced.kind)
     assert first is not None

@@ -183,15 +183,16 @@ def _prediction(expected: Expected) -> dict[str, Any]:
 def _cause(network: AbstractNetwork, stages: tuple[Stage, ...], expected: Expected) -> str:
     """What separates the timescales: the theory's word, which knows the spectrum of the data, where it has one.
 
-    Otherwise by the order of the units: 1, directions of the data; 2 or more, units by their initial weights. "none" where the run passed no saddle after the
-    one it started from.
+    Otherwise by the order of the units: 1, directions of the data; 2 or more, units by their initial weights; both where layers differ. "none" where the run passed
+    no saddle after the one it started from.
     """
     if sum(1 for s in stages if s.kind != "origin") == 0:
         return "none"
     said = expected.prediction.cause if expected.prediction is not None else "none"
     if said != "none":
         return said
-    return "data" if network.lenses()[0].facts.order == 1 else "initialisation"
+    causes = {"data" if lens.facts.order == 1 else "initialisation" for lens in network.lenses()}
+    return causes.pop() if len(causes) == 1 else "both"
 
 
 def _constants(constants: PlateauConstants) -> dict[str, float]:
