@@ -20,7 +20,7 @@ from cases import (
 )
 from reference import deep as slow
 from reference.units import ACTIVATIONS, dot
-from saddlescope.networks import ARCHITECTURES, Deep, Layer, Skip, Stack, build, form, neuron, wrong_lens
+from saddlescope.networks import ARCHITECTURES, Deep, Layer, Skip, Stack, build, form, neuron
 from saddlescope.objective import Objective
 from saddlescope.units import NEURONS, CubicHead, Kernel, Linear, Quadratic, ReLU, SoftmaxHead, TokenHead
 
@@ -285,17 +285,15 @@ def test_the_neighbours_of_a_deep_layer_fix_its_two_other_sizes(case, rng):
             lens.put(np.zeros(u), np.zeros(v))
 
 
-@over_lenses
+@pytest.mark.parametrize(
+    ("case", "layer"), [p for p in lenses() if p.values[0] in LAYERS + DEEP]
+)  # of others test_foreign asks whether they are true
 def test_a_lens_shows_what_its_units_put_out(case, layer, x64):
     network, x = case.random(scale=0.7), inputs(case.x_shape)
     lens = network.lenses()[layer]
     u, v = lens.get()
     phi = np.asarray(jax.jit(jax.vmap(lambda x: lens.features(x, False)))(x))
     assert phi.shape == (len(x), len(u), v.shape[1])
-    if isinstance(network, Stack | Skip):
-        # the laws of a layer of units: what follows depends on the sum of phi v alone
-        assert wrong_lens(lens, x) is None
-        return
     # what follows the layer: nothing, or the layers above applied to their input
     after = np.einsum("nhf,hfo->no", phi, v)
     for w in network.weights[layer + 2 :] if isinstance(network, Deep) else ():
