@@ -117,7 +117,7 @@ def make_record(
             "index": end.index,
             "nullity": end.nullity,
             "certificate": as_json(end.card),
-            **_inner_rank(end),
+            **_of_some(end),
         },
         "predicted_only": unseen,
         "prediction": _prediction(expected),
@@ -158,13 +158,14 @@ def _stage(stage: Stage, predicted: dict[str, Any]) -> dict[str, Any]:
         "speed": stage.speed,
         "predicted": predicted,
         "certificate": as_json(stage.card),
-        **_inner_rank(stage),
+        **_of_some(stage),
     }
 
 
-def _inner_rank(of: Stage | End) -> dict[str, Any]:
-    """A key that only heads of rank above 1 have."""
-    return {} if of.inner_rank is None else {"inner_rank": of.inner_rank}
+def _of_some(of: Stage | End) -> dict[str, Any]:
+    """Keys that only some networks have: heads of rank above 1, and networks of several layers."""
+    found = {"inner_rank": of.inner_rank, "kinds": of.kinds}
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _prediction(expected: Expected) -> dict[str, Any]:
