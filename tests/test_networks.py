@@ -107,7 +107,9 @@ def test_gradients_are_those_of_finite_differences(case, rng, x64):
     gradient = loss_and_gradient(network)[1].arrays()
     step = 1e-5 if "relu" in case.name else 1e-3  # no kink in between
     at = {
-        k: float(loss_and_gradient(network.with_arrays({n: a + k * step * along[n] for n, a in network.arrays().items()}))[0])
+        k: float(
+            loss_and_gradient(network.with_arrays({n: a + k * step * along[n] for n, a in network.arrays().items()}))[0]
+        )
         for k in (-2, -1, 1, 2)
     }
     slope = (8 * (at[1] - at[-1]) - (at[2] - at[-2])) / (12 * step)
@@ -447,7 +449,11 @@ def test_a_change_of_a_tied_layer_unties_it_and_putting_it_back_ties_it_again(ca
     ("units", "widths", "says"),
     [
         ((Linear(),), (3,), "two layers of units or more"),
-        ((Linear(), Kernel(Linear(), 2, 2)), (3, 2), "Layer 1 of a stack reads the vector .* needs neurons: found Kernel"),
+        (
+            (Linear(), Kernel(Linear(), 2, 2)),
+            (3, 2),
+            "Layer 1 of a stack reads the vector .* needs neurons: found Kernel",
+        ),
         ((Kernel(Linear(), 9, 2), ReLU()), (3, 2), "kernel of size 9"),
     ],
 )

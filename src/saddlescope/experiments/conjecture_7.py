@@ -69,7 +69,11 @@ def layers(done: list[tuple[Mixture, Seen]], which: tuple[int, ...] = (0, 1)) ->
 def _claims(draws: list[list[tuple[Mixture, Seen]]]) -> list[Claim]:
     made = []
     for name, which, sentence in (
-        ("agreement", (0, 1), "The order of a layer's units foretells whether directions or units separate (Cohen's kappa)."),
+        (
+            "agreement",
+            (0, 1),
+            "The order of a layer's units foretells whether directions or units separate (Cohen's kappa).",
+        ),
         ("agreement, first layer", (0,), "It foretells the type of the first layer (Cohen's kappa)."),
         ("agreement, second layer", (1,), "It foretells the type of the second layer (Cohen's kappa)."),
     ):

@@ -94,9 +94,7 @@ def blind_layers(network: AbstractNetwork, objective: Objective) -> list[int]:
     return [
         layer
         for layer, (n, lens) in enumerate(zip(widths, lenses, strict=True))
-        if lens.facts.order >= 2
-        and lens.supports("width") is None
-        and n < alive(LayerView(network, layer, objective))
+        if lens.facts.order >= 2 and lens.supports("width") is None and n < alive(LayerView(network, layer, objective))
     ]
 
 

@@ -187,7 +187,11 @@ class SkipLens(AbstractLens):
         changed = {self.layer: u, self.layer + 1: out}
         if self.layer == network.skip and bypass is None:
             bypass = network.weights[reader]
-        if network.bypass is None and bypass is not None and _equal(bypass, changed.get(reader, network.weights[reader])):
+        if (
+            network.bypass is None
+            and bypass is not None
+            and _equal(bypass, changed.get(reader, network.weights[reader]))
+        ):
             bypass = None
         return network.with_weights(changed, bypass)
 

@@ -16,6 +16,7 @@ from .values import shown
 ACTIVATIONS = ("linear", "relu", "quadratic", "cubic", "tanh", "sigmoid", "sine", "xtanhx")
 """Names of the neurons that come with the library; `"module:Class"` names a unit of the user's own."""
 
+
 @dataclass(frozen=True, kw_only=True)
 class FullyConnectedSpec:
     """Neurons that see the whole input; a list of widths makes a deep network.
@@ -166,7 +167,9 @@ class LayersSpec:
         object.__setattr__(self, "layers", read)
 
 
-def read_layer(table: object, number: int, source: Source | None = None) -> FullyConnectedSpec | ConvolutionalSpec | AttentionSpec:
+def read_layer(
+    table: object, number: int, source: Source | None = None
+) -> FullyConnectedSpec | ConvolutionalSpec | AttentionSpec:
     """One of `[[network.layers]]`, counted from 0. Raises `SpecError` as `read_variant` does."""
     if not isinstance(table, Mapping):
         raise SpecError(f"[network] layers[{number}] needs a table of keys, found {shown(table)}.")

@@ -48,7 +48,11 @@ def _holds(text: str, path: Sequence[str | int]) -> bool | None:
     except ValueError:
         return None
     for key in path:
-        within = isinstance(value, list) and key < len(value) if isinstance(key, int) else isinstance(value, dict) and key in value
+        within = (
+            isinstance(value, list) and key < len(value)
+            if isinstance(key, int)
+            else isinstance(value, dict) and key in value
+        )
         if not within:
             return False
         value = value[key]

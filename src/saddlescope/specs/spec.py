@@ -102,7 +102,9 @@ def _read_tables(tables: Mapping[str, Any], folder: Path, source: Source | None)
         for number, table in enumerate(network["layers"]):
             read_layer(table, number, source)  # here the text is known, and with it the line of a mistake
     return Spec(
-        network=read_variant(NETWORKS, parts["network"], "network", "architecture", _one_a_layer(parts["network"]), source),
+        network=read_variant(
+            NETWORKS, parts["network"], "network", "architecture", _one_a_layer(parts["network"]), source
+        ),
         task=task,
         init=read_variant(INITS, parts["init"], "init", "kind", default="gaussian", source=source),
         flow=read_variant(FLOWS, parts["flow"], "flow", "method", default="gradient_flow", source=source),
