@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from reference import units as slow
-from saddlescope.networks import AbstractNetwork, Deep, Layer
+from saddlescope.networks import AbstractNetwork, Deep, Layer, Skip, Stack
 from saddlescope.units import (
     NEURONS,
     AbstractNeuron,
@@ -25,6 +25,8 @@ from saddlescope.units import (
     Linear,
     Quadratic,
     ReLU,
+    Sine,
+    SoftmaxHead,
     Tanh,
     TokenHead,
 )
@@ -143,6 +145,10 @@ def _tokens(name: str, outputs: int = 1, normalise: bool = True, **options) -> U
     return UnitCase(name, unit, (4, 3), outputs, partial(slow.token_head, outputs, normalise))
 
 
+def _softmax(name: str, outputs: int = 1, **options) -> UnitCase:
+    return UnitCase(name, SoftmaxHead(outputs=outputs, **options), (4, 3), outputs, partial(slow.softmax_head, outputs))
+
+
 UNITS: list[UnitCase] = [
     *(_neuron(name, neuron()) for name, neuron in NEURONS.items()),
     *(_neuron(name, neuron) for name, neuron in OWN.items()),
@@ -156,6 +162,9 @@ UNITS: list[UnitCase] = [
     _tokens("head-rank-2", rank=2, outputs=2),
     _tokens("head-merged", merged=True),
     _tokens("head-sum", rank=1, normalise=False),
+    _softmax("softmax-rank-1", rank=1),
+    _softmax("softmax-rank-2", rank=2, outputs=2),
+    _softmax("softmax-merged", merged=True),
     UnitCase("cubic-rank-1", CubicHead(rank=1), (2, 3), 1, slow.cubic_head),
     UnitCase("cubic-rank-2", CubicHead(rank=2), (2, 3), 1, slow.cubic_head),
     UnitCase("cubic-merged", CubicHead(merged=True), (2, 3), 1, slow.cubic_head),
@@ -193,6 +202,16 @@ def _deep(name: str, neuron: AbstractNeuron, *widths: int) -> NetworkCase:
     return NetworkCase(f"{name}-{len(widths) + 1}-layers", zeros, (4,), 2)
 
 
+def _stack(name: str, x_shape: tuple[int, ...], *layers: tuple[int, AbstractUnit], outputs: int = 2) -> NetworkCase:
+    """Layers as pairs of a width and a unit."""
+    widths, units = zip(*layers, strict=True)
+    return NetworkCase(name, partial(Stack.zeros, units, widths, x_shape, outputs), x_shape, outputs)
+
+
+def _skip(name: str, neuron: AbstractNeuron, skip: int, *widths: int) -> NetworkCase:
+    return NetworkCase(name, partial(Skip.zeros, neuron, list(widths), skip, (5,), 2), (5,), 2)
+
+
 LAYERS: list[NetworkCase] = [_layer(case) for case in UNITS]
 DEEP: list[NetworkCase] = [
     _deep("linear", Linear(), 5, 3),
@@ -202,7 +221,23 @@ DEEP: list[NetworkCase] = [
     _deep("linear", Linear(), 3, 5, 6),
     _deep("tanh", Tanh(), 3, 5, 6),
 ]
-NETWORKS = LAYERS + DEEP
+STACKS: list[NetworkCase] = [
+    _stack("linear-kernel-then-linear", (6,), (4, Kernel(Linear(), 2, 2)), (3, Linear())),
+    _stack("relu-kernel-then-relu", (6,), (4, Kernel(ReLU(), 3, 1)), (3, ReLU())),
+    _stack("head-then-linear", (4, 3), (4, TokenHead(rank=1)), (3, Linear()), outputs=1),
+    _stack("cubic-then-linear", (2, 3), (4, CubicHead(rank=1)), (3, Linear()), outputs=1),
+    _stack("softmax-then-relu", (4, 3), (4, SoftmaxHead(rank=1)), (3, ReLU()), outputs=1),
+    _stack("quadratic-then-linear", (4,), (5, Quadratic()), (3, Linear())),
+    _stack("linear-then-quadratic-then-sine", (4,), (3, Linear()), (5, Quadratic()), (4, Sine())),
+]
+SKIPS: list[NetworkCase] = [
+    _skip("linear-skip-1", Linear(), 1, 4, 4, 3),
+    _skip("linear-skip-2", Linear(), 2, 4, 3, 4),
+    _skip("relu-skip-1", ReLU(), 1, 4, 4, 3),
+    _skip("tanh-skip-2", Tanh(), 2, 4, 3, 4),
+    _skip("quadratic-skip-1", Quadratic(), 1, 3, 3),
+]
+NETWORKS = LAYERS + DEEP + STACKS + SKIPS
 
 # -------------------------------------------------------------------------------------------------------------- evaluation
 

@@ -209,7 +209,7 @@ FORMULAS = {
     "z³": lambda z: z**3,
     "z tanh z": lambda z: z * jax.numpy.tanh(z),
     "z / (1 + e⁻ᶻ)": jax.nn.silu,
-    "1 / (1 + e⁻ᶻ)": jax.nn.sigmoid,
+    "ln(1 + eᶻ)": jax.nn.softplus,
 }
 
 

@@ -4,14 +4,31 @@ import jax
 import numpy as np
 import pytest
 
-from cases import DEEP, LAYERS, NETWORKS, Cubed, Swish, ids, inputs, outputs, with_random_weights
+from cases import (
+    DEEP,
+    LAYERS,
+    NETWORKS,
+    SKIPS,
+    STACKS,
+    UNITS,
+    Cubed,
+    Swish,
+    ids,
+    inputs,
+    outputs,
+    with_random_weights,
+)
+from reference import deep as slow
 from reference.units import ACTIVATIONS, dot
-from saddlescope.networks import ARCHITECTURES, Deep, build, form, neuron
-from saddlescope.units import NEURONS, CubicHead, Kernel, TokenHead
+from saddlescope.networks import ARCHITECTURES, Deep, Layer, Skip, Stack, build, form, neuron
+from saddlescope.objective import Objective
+from saddlescope.units import NEURONS, CubicHead, Kernel, Linear, Quadratic, ReLU, SoftmaxHead, TokenHead
 
 over_networks = pytest.mark.parametrize("case", NETWORKS, ids=ids)
 over_layers = pytest.mark.parametrize("case", LAYERS, ids=ids)
 over_deep = pytest.mark.parametrize("case", DEEP, ids=ids)
+over_stacks = pytest.mark.parametrize("case", STACKS, ids=ids)
+over_skips = pytest.mark.parametrize("case", SKIPS, ids=ids)
 
 # sums of at most a few hundred products of order 1, and terms up to 1e2 that may cancel
 ROUNDING = {"rtol": 1e-12, "atol": 1e-11}
@@ -52,6 +69,55 @@ def test_a_deep_network_is_one_layer_after_the_other(case):
         np.testing.assert_allclose(f, values, **ROUNDING)
 
 
+@over_stacks
+def test_a_stack_is_one_layer_of_units_after_the_other(case):
+    network, x = case.random(scale=0.7), inputs(case.x_shape)
+    first = next(unit.slow for unit in UNITS if unit.unit == network.units[0])
+    activations = [name for unit in network.units[1:] for name, known in NEURONS.items() if type(unit) is known]
+    assert len(activations) == len(network.units) - 1
+    expected = [slow.stack(first, activations, one, network.arrays()) for one in x]
+    np.testing.assert_allclose(outputs(network, x), expected, **ROUNDING)
+
+
+@over_skips
+def test_a_skip_connection_adds_the_first_hidden_layer_to_a_later_one(case):
+    network, x = case.random(scale=0.7), inputs(case.x_shape)
+    expected = [slow.skip(case.name.split("-")[0], network.skip, one, network.weights) for one in x]
+    np.testing.assert_allclose(outputs(network, x), expected, **ROUNDING)
+
+
+def test_linear_networks_with_a_skip_are_the_products_that_one_would_write():
+    one, two = (case.random() for case in SKIPS[:2])
+    x = inputs((5,))
+    w1, w2, w3, w4 = one.weights
+    np.testing.assert_allclose(outputs(one, x), x @ (w4 @ w3 @ (np.eye(4) + w2) @ w1).T, **ROUNDING)
+    assert one.homogeneity == 3
+    w1, w2, w3, w4 = two.weights
+    np.testing.assert_allclose(outputs(two, x), x @ (w4 @ (np.eye(4) + w3 @ w2) @ w1).T, **ROUNDING)
+    assert two.homogeneity == 2
+
+
+@pytest.mark.parametrize("case", [*STACKS, *SKIPS], ids=ids)
+def test_gradients_are_those_of_finite_differences(case, rng, x64):
+    # along a random direction, with the fourth-order formula: steps of 1e-3 leave 1e-12 times fifth derivatives
+    network, x = case.random(scale=0.7), inputs(case.x_shape)
+    objective = Objective(x, rng.normal(size=(len(x), case.outputs)), np.full(len(x), 1 / len(x)), np.float64(0.0))
+    loss_and_gradient = jax.jit(lambda network: objective.loss_and_gradient(network))
+    along = {name: rng.normal(size=a.shape) for name, a in network.arrays().items()}
+    gradient = loss_and_gradient(network)[1].arrays()
+    step = 1e-5 if "relu" in case.name else 1e-3  # no kink in between
+    at = {
+        k: float(
+            loss_and_gradient(network.with_arrays({n: a + k * step * along[n] for n, a in network.arrays().items()}))[0]
+        )
+        for k in (-2, -1, 1, 2)
+    }
+    slope = (8 * (at[1] - at[-1]) - (at[2] - at[-2])) / (12 * step)
+    expected = sum(float(np.sum(np.asarray(gradient[n]) * along[n])) for n in along)
+    assert slope == pytest.approx(expected, rel=1e-7)
+    assert slope != pytest.approx(1.001 * expected, rel=1e-5)
+
+
 @over_networks
 def test_a_network_of_zero_weights_is_zero_unless_its_units_are_not_silent(case):
     network = case.zeros()
@@ -72,9 +138,12 @@ def test_f_is_a_function_of_psi_alone_and_linear_in_it(case, x64):
 def test_networks_without_psi_say_so(x64):
     without = {case.name: case.zeros() for case in NETWORKS if case.zeros().psi_name is None}
     assert set(without) == {
-        *("relu", "tanh", "xtanhx", "cubed", "swish", "softplus", "magnitude"),
+        *("relu", "tanh", "sigmoid", "sine", "xtanhx", "cubed", "swish", "softplus", "magnitude"),
+        *("softmax-rank-1", "softmax-rank-2", "softmax-merged"),
         *("relu-kernel-3-1", "tanh-kernel-2-3"),
         *("relu-3-layers", "quadratic-3-layers", "cubed-3-layers", "tanh-4-layers"),
+        *("relu-kernel-then-relu", "softmax-then-relu", "linear-then-quadratic-then-sine"),
+        *("relu-skip-1", "tanh-skip-2", "quadratic-skip-1"),
     }
     with pytest.raises(NotImplementedError, match="Tanh declares no psi"):
         without["tanh"].psi(np.ones(4))
@@ -145,6 +214,15 @@ def test_names_and_dimensions_are_those_of_init_files():
         "W3": {"hidden_3": 6, "hidden_2": 5},
         "W4": {"outputs": 2, "hidden_3": 6},
     }
+    assert by_name["linear-kernel-then-linear"] == {
+        "layers.0.u": {"hidden_1": 4, "kernel": 2},
+        "layers.1.u": {"hidden_2": 3, "hidden_1": 4, "positions": 3},
+        "layers.1.v": {"hidden_2": 3, "outputs": 2},
+    }
+    assert by_name["head-then-linear"]["layers.0.key"] == {"hidden_1": 4, "rank": 1, "embedding": 3}
+    assert by_name["head-then-linear"]["layers.1.u"] == {"hidden_2": 3, "hidden_1": 4, "embedding": 3}
+    assert list(by_name["linear-then-quadratic-then-sine"]) == ["layers.0.u", "layers.1.u", "layers.2.u", "layers.2.v"]
+    assert list(by_name["relu-skip-1"]) == ["W1", "W2", "W3", "W4"]
 
 
 # ---------------------------------------------------------------------------------------------------------------- lenses
@@ -163,7 +241,9 @@ def test_putting_back_what_was_got_changes_nothing(case, layer):
     lens = network.lenses()[layer]
     assert same(lens.put(*lens.get()), network)
     assert lens.facts == lens.unit.facts
-    assert all(lens.supports(change) is None for change in ("width", "u", "v"))
+    assert lens.supports("u") is None
+    assert all(lens.supports(change) == lens.tied for change in ("width", "v"))
+    assert (lens.tied is not None) == (isinstance(network, Skip) and layer in (0, network.skip))
 
 
 @over_lenses
@@ -186,8 +266,15 @@ def test_putting_changes_no_other_layer(case, layer, rng):
     lens = network.lenses()[layer]
     changed = lens.put(*(rng.normal(size=a.shape) for a in lens.get()))
     kept = [name for name, a in network.arrays().items() if np.array_equal(a, changed.arrays()[name])]
-    touched = {f"W{layer + 1}", f"W{layer + 2}"} if isinstance(network, Deep) else set(network.arrays())
-    assert set(kept) == set(network.arrays()) - touched
+    if isinstance(network, Layer):
+        assert kept == []
+        return
+    names, last = list(network.arrays()), len(network.lenses()) - 1
+    touched = {f"W{layer + 1}", f"W{layer + 2}"}
+    if isinstance(network, Stack):
+        touched = {name for name in names if name.startswith(f"layers.{layer}.")} - {f"layers.{last}.v"}
+        touched |= {f"layers.{layer}.v" if layer == last else f"layers.{layer + 1}.u"}
+    assert set(kept) == set(names) - touched
 
 
 @over_deep
@@ -200,7 +287,9 @@ def test_the_neighbours_of_a_deep_layer_fix_its_two_other_sizes(case, rng):
             lens.put(np.zeros(u), np.zeros(v))
 
 
-@over_lenses
+@pytest.mark.parametrize(
+    ("case", "layer"), [p for p in lenses() if p.values[0] in LAYERS + DEEP]
+)  # of others test_foreign asks whether they are true
 def test_a_lens_shows_what_its_units_put_out(case, layer, x64):
     network, x = case.random(scale=0.7), inputs(case.x_shape)
     lens = network.lenses()[layer]
@@ -261,7 +350,22 @@ def test_build_gives_the_architectures_of_a_spec_with_zero_weights():
     assert tokens.unit == TokenHead(rank=2, normalise=False, outputs=2)
     cubic = build("attention", (2, 4), 1, {"units": 3, "merged": True, "input": "cubic"})
     assert cubic.unit == CubicHead(merged=True)
-    for network in (made, deep, side_by_side, tokens, cubic):
+    softmax = build("attention", (5, 4), 2, {"units": 3, "rank": 2, "softmax": True, "normalise": None})
+    assert softmax.unit == SoftmaxHead(rank=2, outputs=2)
+    skips = build("fully_connected", (4,), 2, {"activation": "relu", "units": [5, 3, 5], "skip": 2})
+    assert skips.title == "relu, 4 layers, skip 2, hidden layers 5-3-5"
+    mixed = build(
+        *("layers", (6,), 2),
+        {
+            "layers": [
+                {"architecture": "convolutional", "activation": "quadratic", "units": 4, "kernel_size": 3, "stride": 1},
+                {"architecture": "fully_connected", "activation": "linear", "units": 3, "skip": None},
+            ]
+        },
+    )
+    assert mixed.units == (Kernel(Quadratic(), 3, 1), Linear())
+    assert mixed.title == "quadratic convolution then linear, layers 4-3"
+    for network in (made, deep, side_by_side, tokens, cubic, softmax, skips, mixed):
         assert not any(np.any(a) for a in network.arrays().values())
 
 
@@ -270,6 +374,15 @@ def test_the_form_of_x_follows_from_the_architecture():
         "fully_connected": ((4,), {"activation": "relu", "units": [2, 2]}),
         "convolutional": ((4,), {"activation": "relu", "units": 2, "kernel_size": 2}),
         "attention": ((4, 4), {"units": 2}),
+        "layers": (
+            (4, 4),
+            {
+                "layers": [
+                    {"architecture": "attention", "units": 2, "softmax": True},
+                    {"architecture": "fully_connected", "activation": "relu", "units": 2},
+                ]
+            },
+        ),
     }
     assert set(networks) == set(ARCHITECTURES)
     for architecture, (x_shape, options) in networks.items():
@@ -309,3 +422,47 @@ def test_a_users_own_neuron_is_built_from_its_module_and_class(own):
 def test_neurons_that_there_are_not_are_refused_with_the_way_out(activation, says):
     with pytest.raises(ValueError, match=says):
         neuron(activation)
+
+
+# ------------------------------------------------------------------------------------------------- layers that are tied
+
+
+@over_skips
+def test_a_change_of_a_tied_layer_unties_it_and_putting_it_back_ties_it_again(case, rng):
+    network = case.random()
+    for layer in (0, network.skip):
+        lens = network.lenses()[layer]
+        u, v = lens.get()
+        wider = lens.put(np.vstack([u, u[:1]]), np.concatenate([v, np.zeros_like(v[:1])]))
+        assert wider.bypass is not None
+        np.testing.assert_allclose(outputs(wider, inputs((5,))), outputs(network, inputs((5,))), **ROUNDING)
+        assert all(one.tied is None for one in wider.lenses())  # its layers are free
+        assert lens.put(u, v).bypass is None
+        # turning units of the layer and what reads them turns nothing of the function, though the other layer has stayed
+        order = rng.permutation(len(u))
+        np.testing.assert_allclose(
+            outputs(lens.put(u[order], v[order]), inputs((5,))), outputs(network, inputs((5,))), **ROUNDING
+        )
+
+
+@pytest.mark.parametrize(
+    ("units", "widths", "says"),
+    [
+        ((Linear(),), (3,), "two layers of units or more"),
+        (
+            (Linear(), Kernel(Linear(), 2, 2)),
+            (3, 2),
+            "Layer 1 of a stack reads the vector .* needs neurons: found Kernel",
+        ),
+        ((Kernel(Linear(), 9, 2), ReLU()), (3, 2), "kernel of size 9"),
+    ],
+)
+def test_layers_that_do_not_fit_are_refused(units, widths, says):
+    with pytest.raises(ValueError, match=says):
+        Stack.zeros(units, widths, (4,), 1)
+
+
+def test_a_skip_connection_needs_two_layers_of_one_width():
+    for widths, skip in (([3, 4], 1), ([3, 3], 2), ([3], 1), ([3, 3], 0)):
+        with pytest.raises(ValueError, match=f"skip = {skip} adds hidden layer 1 to hidden layer {skip + 1}"):
+            Skip.zeros(Linear(), widths, skip, (5,), 2)

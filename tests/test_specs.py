@@ -310,6 +310,34 @@ def test_options_of_each_architecture():
     assert spec(network=NETWORK | {"activation": "my.module:Unit"}).network.activation == "my.module:Unit"
 
 
+LAYER = {"architecture": "fully_connected", "units": 3}
+KERNELS = {"architecture": "convolutional", "units": 2, "kernel_size": 2}
+
+
+def test_layers_of_different_kinds_are_one_table_each(tmp_path):
+    text = """
+        [[network.layers]]
+        architecture = "convolutional"
+        units = 2
+        kernel_size = 2
+        [[network.layers]]
+        architecture = "fully_connected"
+        activation = "relu"
+        units = 3
+        [task]
+        kind = "convolutional_teacher"
+    """
+    made = read_spec(written(tmp_path, text))
+    assert made.network.layers == [
+        ConvolutionalSpec(units=2, kernel_size=2, stride=2),
+        FullyConnectedSpec(units=3, activation="relu"),
+    ]
+    with pytest.raises(SpecError, match=r"line 8: \[network.layers\[1\]\] activation knows no 'rel'; the nearest"):
+        read_spec(written(tmp_path, text.replace('"relu"', '"rel"')))
+    with pytest.raises(SpecError, match=r"line 4: \[network.layers\[0\]\] has no key 'unit'"):
+        read_spec(written(tmp_path, text.replace("units = 2", "unit = 2")))
+
+
 @pytest.mark.parametrize(
     ("tables", "words"),
     [
@@ -318,7 +346,23 @@ def test_options_of_each_architecture():
         ({"network": NETWORK | {"units": [3, -1]}}, "[network] units needs an integer of at least 1, found -1."),
         ({"network": NETWORK | {"units": True}}, "[network] units needs an integer or a list of integers, found true"),
         ({"network": NETWORK | {"activation": "reluu"}}, "activation knows no 'reluu'; the nearest is 'relu'"),
-        ({"network": NETWORK | {"activation": "sine"}}, "activation = 'sine' is not yet available in this version"),
+        ({"network": NETWORK | {"activation": "sinus"}}, "activation knows no 'sinus'; the nearest is 'sine'"),
+        (
+            {"network": NETWORK | {"units": [3, 3], "skip": 0}},
+            "[network] skip needs an integer of at least 1, found 0.",
+        ),
+        ({"network": NETWORK | {"units": 3, "skip": 1}}, "skip = 1 needs a list of at least 2 hidden layers"),
+        ({"network": NETWORK | {"units": [3, 4, 5], "skip": 2}}, "both need one width: found 3 and 5."),
+        ({"network": {"layers": [LAYER]}}, "[network] layers needs at least two tables, found 1"),
+        ({"network": {"layers": [LAYER, 3]}}, "[network] layers[1] needs a table of keys, found 3."),
+        ({"network": {"layers": [LAYER, {"units": 3}]}}, "[network.layers[1]] needs the key 'architecture'"),
+        (
+            {"network": {"layers": [LAYER, LAYER | {"unit": 3}]}},
+            "[network.layers[1]] has no key 'unit'; the nearest is",
+        ),
+        ({"network": {"layers": [LAYER, LAYER | {"units": [3]}]}}, "layers[1] is one layer, with one width"),
+        ({"network": {"layers": [LAYER, KERNELS]}}, 'layers[1] needs architecture = "fully_connected"'),
+        ({"network": NETWORK | {"layers": [LAYER, LAYER]}}, "'layers' does not apply to architecture"),
         ({"network": NETWORK | {"activation": "a:b:c"}}, "activation knows no 'a:b:c'"),
         ({"network": NETWORK | {"kernel_size": 2}}, "'kernel_size' does not apply to architecture = 'fully_connected'"),
         ({"network": NETWORK | {"architecture": "fully"}}, "knows no 'fully'; the nearest is 'fully_connected'"),
@@ -328,8 +372,12 @@ def test_options_of_each_architecture():
             "'activation' does not apply to architecture = 'attention', only to fully_connected, convolutional",
         ),
         (
-            {"network": {"architecture": "attention", "units": 2, "softmax": True}},
-            "[network] softmax = true is not yet available in this version",
+            {"network": {"architecture": "attention", "units": 2, "softmax": True, "normalise": True}},
+            "[network] normalise means nothing with softmax = true",
+        ),
+        (
+            {"network": {"architecture": "attention", "units": 2, "softmax": True, "input": "cubic"}},
+            '[network] input = "cubic" needs linear attention',
         ),
         ({"network": {"architecture": "attention", "units": 2, "merged": True, "rank": 2}}, "needs separate keys"),
         ({"network": {"architecture": "attention", "units": 2, "input": "cubc"}}, "the nearest is 'cubic'"),
@@ -433,6 +481,15 @@ networks = st.one_of(
         input=st.sampled_from(("tokens", "cubic")),
     ),
     tables(architecture_=st.just("attention"), units_=widths, merged=st.just(True)),
+    tables(architecture_=st.just("attention"), units_=widths, softmax_=st.just(True), rank=widths),
+    st.builds(
+        lambda layers: {"layers": layers},
+        st.lists(
+            tables(architecture_=st.just("fully_connected"), units_=widths, activation=activations),
+            min_size=2,
+            max_size=4,
+        ),
+    ),
 )
 tasks = st.builds(lambda kind, rest: rest | {"kind": kind}, names, st.dictionaries(names, values, max_size=4))
 scales = st.floats(1e-75, 1e3)
@@ -475,7 +532,8 @@ def test_nothing_is_left_to_a_default(asked):
     assert list(full) == ["network", "task", "init", "flow"]
     for name, selector in {"network": "architecture", "init": "kind", "flow": "method"}.items():
         options = getattr(made, name)
-        assert set(full[name]) == {selector, *(option.name for option in fields(options))}
+        given = {option.name for option in fields(options) if getattr(options, option.name) is not None}
+        assert set(full[name]) == {selector, *given}
         assert full[name][selector] == getattr(options, selector)
 
 
@@ -512,8 +570,7 @@ def test_the_options_of_an_initialisation_are_the_arguments_of_its_function(kind
 @pytest.mark.parametrize("architecture", NETWORKS)
 def test_the_options_of_an_architecture_are_the_arguments_of_its_function(architecture):
     arguments = list(signature(ARCHITECTURES[architecture]).parameters)[2:]  # the first are shapes
-    # softmax is refused when the spec is read, so nothing takes it yet
-    assert sorted(arguments) == sorted({option.name for option in fields(NETWORKS[architecture])} - {"softmax"})
+    assert sorted(arguments) == sorted(option.name for option in fields(NETWORKS[architecture]))
 
 
 def test_reading_a_spec_imports_neither_jax_nor_numpy():

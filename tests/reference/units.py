@@ -13,6 +13,8 @@ ACTIVATIONS = {
     "quadratic": lambda z: z * z,
     "tanh": math.tanh,
     "cubic": lambda z: z * z * z,
+    "sigmoid": lambda z: 1 / (1 + math.exp(-z)),
+    "sine": math.sin,
     "xtanhx": lambda z: z * math.tanh(z),
     "cubed": lambda z: z * z * z,
     "swish": lambda z: z / (1 + math.exp(-z)),
@@ -77,6 +79,27 @@ def token_head(outputs: int, normalise: bool, x, *, key=None, query=None, key_qu
             found[e] += score * token[e]
     context = len(tokens) - 1
     return np.array([value / context if normalise else value for value in found])
+
+
+def softmax_head(outputs: int, x, *, key=None, query=None, key_query=None) -> np.ndarray:
+    """sum_j p_j x_j, [embedding], with p the softmax of the scores of all tokens j, the query's own among them.
+
+    The last `outputs` entries of the query count as zero, as in a linear head.
+    """
+    tokens = [list(token) for token in x]
+    for o in range(outputs):
+        tokens[-1][len(tokens[-1]) - 1 - o] = 0.0
+    asking = tokens[-1]
+    scores = [
+        separate_score(asking, token, key, query) if key_query is None else bilinear(asking, key_query, token)
+        for token in tokens
+    ]
+    weights = [math.exp(score) for score in scores]
+    found = [0.0] * len(asking)
+    for weight, token in zip(weights, tokens, strict=True):
+        for e in range(len(found)):
+            found[e] += weight / sum(weights) * token[e]
+    return np.array(found)
 
 
 def cubic_head(x, *, key=None, query=None, key_query=None) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Effective width: the fewest units found by any reduction that a layer's facts allow, and the narrow network itself."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -47,10 +47,11 @@ def inner_ranks(network: AbstractNetwork, objective: Objective, tau: float = TAU
 
 @dataclass(frozen=True)
 class Complexity:
-    """What a network needs: `widths` of its hidden layers, the `kind` of the narrowest layer's reduction."""
+    """What a network needs: `widths` of its hidden layers, the `kind` of the narrowest layer's reduction, and the `kinds` of all layers'."""
 
     widths: tuple[int, ...]
     kind: str
+    kinds: tuple[str, ...] = field(default=(), compare=False)
 
 
 def effective_width(network: AbstractNetwork, objective: Objective, tau: float = TAU) -> Complexity:
@@ -62,7 +63,7 @@ def effective_width(network: AbstractNetwork, objective: Objective, tau: float =
         outputs = view.outputs
         found.append(reduce_layer(view, tau))
     widths = tuple(r.width for r in found)
-    return Complexity(widths, min(found, key=lambda r: r.width).kind)
+    return Complexity(widths, min(found, key=lambda r: r.width).kind, tuple(r.kind for r in found))
 
 
 class Step(NamedTuple):
@@ -95,6 +96,10 @@ class NearReduction:
         embeddings = []
         for layer, step in reversed(list(enumerate(self.steps))):
             here = narrow.lenses()[layer]
+            if step.before.tied is not None:
+                alone = np.eye(len(step.before.get()[0]))
+                embeddings.append(Mixing(alone, alone))
+                continue
             embedding = fitted(step.before, here, step.labels)
             narrow = embedding(here)
             embeddings.append(embedding)
@@ -102,7 +107,10 @@ class NearReduction:
 
 
 def reduce(network: AbstractNetwork, objective: Objective, tau: float = TAU) -> NearReduction:
-    """A network as narrow as its effective width, layer after layer. Each layer may change the function by tau."""
+    """A network as narrow as its effective width, layer after layer. Each layer may change the function by tau.
+
+    A layer whose weights are tied to others' (`lens.tied`) stays as it is; its width is measured all the same.
+    """
     widths, kinds, steps = [], [], []
     first: LayerView | None = None
     for layer in range(len(network.lenses())):
@@ -111,11 +119,14 @@ def reduce(network: AbstractNetwork, objective: Objective, tau: float = TAU) -> 
         reduced = reduce_layer(view, tau)
         if reduced.width == 0:
             nothing = first.change(first.u[:0], first.v[:0], first.phi[:, :0])
-            return NearReduction(None, Complexity((0,) * len(network.lenses()), "origin"), nothing, ())
+            layers = len(network.lenses())
+            return NearReduction(None, Complexity((0,) * layers, "origin", ("origin",) * layers), nothing, ())
         steps.append(Step(view.lens, reduced.labels))
-        network = view.lens.put(reduced.u, reduced.v)
+        if view.lens.tied is None:
+            network = view.lens.put(reduced.u, reduced.v)
         widths.append(reduced.width)
         kinds.append(reduced.kind)
     assert first is not None
     change = first.distance(LayerView(network, 0, objective).outputs)
-    return NearReduction(network, Complexity(tuple(widths), kinds[int(np.argmin(widths))]), change, tuple(steps))
+    narrowest = kinds[int(np.argmin(widths))]
+    return NearReduction(network, Complexity(tuple(widths), narrowest, tuple(kinds)), change, tuple(steps))

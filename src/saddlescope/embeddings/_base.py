@@ -45,7 +45,7 @@ class AbstractEmbedding(eqx.Module):
         require_lens(lens, type(self).__name__)
         u, v = (np.asarray(part, np.float64) for part in lens.get())
         a, b = self.matrices(len(u), lens.facts)
-        reason = refusal(a, b, lens.facts) or (lens.supports("width") if len(a) != len(u) else None)
+        reason = refusal(a, b, lens.facts) or lens.tied or (lens.supports("width") if len(a) != len(u) else None)
         if reason is not None:
             raise ValueError(f"{type(self).__name__} cannot embed {type(lens.unit).__name__} units: {reason}")
         return lens.put(a @ u, np.tensordot(b, v, axes=1))

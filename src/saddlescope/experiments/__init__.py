@@ -5,13 +5,39 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from . import corollary_2, figure_1, lemma_6, proposition_5, scoreboard, theorem_1, theorem_3, theorem_4
+from . import (
+    conjecture_7,
+    corollary_2,
+    figure_1,
+    figure_4,
+    figure_5,
+    figure_6,
+    lemma_6,
+    proposition_5,
+    scoreboard,
+    theorem_1,
+    theorem_3,
+    theorem_4,
+)
 from ._base import Claim, Outcome, Progress, claim
 from .report import write
 
 #: The paper's experiments by name, in its order. A new one is a file with NAME, TITLE and `reproduce`.
 EXPERIMENTS: dict[str, ModuleType] = {
-    module.NAME: module for module in (figure_1, theorem_1, corollary_2, theorem_3, theorem_4, proposition_5, lemma_6)
+    module.NAME: module
+    for module in (
+        figure_1,
+        figure_4,
+        figure_5,
+        figure_6,
+        theorem_1,
+        corollary_2,
+        theorem_3,
+        theorem_4,
+        proposition_5,
+        lemma_6,
+        conjecture_7,
+    )
 }
 
 #: Experiments of ours, which the paper does not have; the name "ours" stands for all of them.

@@ -11,7 +11,19 @@ from ..fixed_points.polish import linearise
 from ..networks import AbstractLens, AbstractNetwork, Layer
 from ..objective import Objective
 from ..results import RESULTS
-from ..units import AbstractNeuron, AbstractUnit, CubicHead, Facts, Kernel, Linear, Quadratic, ReLU, Tanh, TokenHead
+from ..units import (
+    AbstractNeuron,
+    AbstractUnit,
+    CubicHead,
+    Facts,
+    Kernel,
+    Linear,
+    Quadratic,
+    ReLU,
+    Sigmoid,
+    Tanh,
+    TokenHead,
+)
 
 SAMPLES, NARROW, WIDE = 40, 2, 4
 
@@ -22,19 +34,6 @@ LARGEST = 5.0
 
 #: A narrow gradient to start from: embedding adds a decade of rounding at most.
 POLISHED = 3e-15
-
-
-class Sigmoid(AbstractNeuron):
-    r"""$1 / (1 + e^{-u \cdot x})$, not silent: 1/2 at u = 0."""
-
-    degree: ClassVar[int | None] = None
-    linear: ClassVar[bool] = False
-    silent: ClassVar[bool] = False
-    order: ClassVar[int] = 0
-    parity: ClassVar[Literal["odd", "even", "none"]] = "none"
-
-    def activation(self, z):
-        return jax.nn.sigmoid(z)
 
 
 class Softplus(AbstractNeuron):

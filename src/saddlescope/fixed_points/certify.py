@@ -79,7 +79,7 @@ def removable(view: LayerView) -> np.ndarray:
 def spare(network: AbstractNetwork, objective: Objective) -> bool:
     """Whether every hidden layer has more units that could learn than the function needs, to a thousandth: then a path of silent ones leads through
     all of them. Dead units cannot learn. False where a layer's width cannot be changed, as a path then cannot be looked at."""
-    if any(lens.supports("width") is not None for lens in network.lenses()):
+    if any(lens.supports("width") is not None and lens.tied is None for lens in network.lenses()):
         return False
     widths = effective_width(network, objective, REMOVABLE).widths
     return all(n < alive(LayerView(network, layer, objective)) for layer, n in enumerate(widths))
@@ -88,13 +88,13 @@ def spare(network: AbstractNetwork, objective: Objective) -> bool:
 def blind_layers(network: AbstractNetwork, objective: Objective) -> list[int]:
     """Hidden layers with units that the Hessian is blind to (order 2 or more) and that could learn, beyond those that the function needs."""
     lenses = network.lenses()
-    if lenses[0].facts.order < 2:
+    if all(lens.facts.order < 2 for lens in lenses):
         return []
     widths = effective_width(network, objective, REMOVABLE).widths
     return [
         layer
         for layer, (n, lens) in enumerate(zip(widths, lenses, strict=True))
-        if lens.supports("width") is None and n < alive(LayerView(network, layer, objective))
+        if lens.facts.order >= 2 and lens.supports("width") is None and n < alive(LayerView(network, layer, objective))
     ]
 
 

@@ -75,10 +75,9 @@ class FixedPoint:
         """Which of Theorem 1's constructions embed it: "silent", "split", "proportional", "factorised"; () for a network of its own width."""
         if self.narrow is None:
             return ("silent",)
-        linear = self.network.lenses()[0].facts.linear
         found: set[str] = set()
-        for embedding in self.embeddings:
-            found |= _constructions(embedding, linear)
+        for embedding, lens in zip(self.embeddings, self.network.lenses(), strict=bool(self.embeddings)):
+            found |= _constructions(embedding, lens.facts.linear)
         return tuple(name for name in ("silent", "split", "proportional", "factorised") if name in found)
 
 
@@ -255,7 +254,8 @@ def _manifolds(
     """The invariant manifold of each hidden layer that an embedded point lies on, None where no unit was left out."""
     if reduction.network is None:
         return tuple(
-            Active(np.zeros(len(lens.get()[0]), bool)) if lens.facts.silent else None for lens in network.lenses()
+            Active(np.zeros(len(lens.get()[0]), bool)) if lens.facts.silent and lens.tied is None else None
+            for lens in network.lenses()
         )
     return tuple(_manifold(embedding.a, lens) for embedding, lens in zip(embeddings, network.lenses(), strict=True))
 

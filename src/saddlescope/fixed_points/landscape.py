@@ -51,12 +51,11 @@ class Landscape:
 def landscape(point: FixedPoint, objective: Objective) -> Landscape:
     """The surroundings of a fixed point that `find` found."""
     wide = point.network
-    facts = wide.lenses()[0].facts
     size = wide.num_weights()
     whole: Spectrum | None = None
     counts: Counts | None = None
     reason, lowest, largest, method = None, None, None, None
-    kinks = facts.kinks and on_a_kink(point)
+    kinks = on_a_kink(point)
     if kinks:
         reason = "silent units sit on kinks, where there is no Hessian"
     elif size <= WHOLE:
@@ -96,8 +95,9 @@ def landscape(point: FixedPoint, objective: Objective) -> Landscape:
 
 
 def on_a_kink(point: FixedPoint) -> bool:
-    """Whether some unit of some layer has u = 0, where all kinks of a piecewise linear unit meet."""
-    return any(bool(np.any(~np.any(np.asarray(lens.get()[0]) != 0.0, axis=1))) for lens in point.network.lenses())
+    """Whether some piecewise linear unit of some layer has u = 0, where all its kinks meet."""
+    layers = [lens for lens in point.network.lenses() if lens.facts.kinks]
+    return any(bool(np.any(~np.any(np.asarray(lens.get()[0]) != 0.0, axis=1))) for lens in layers)
 
 
 def _escape(
@@ -130,7 +130,8 @@ def _escape(
             for layer in blind_layers(point.network, objective):
                 alone = layer_insertion(point.network, objective, layer)
                 if alone.relative > CORRELATION:
-                    return Escape("algebraic", None, facts.order + 1, alone.value)
+                    order = point.network.lenses()[layer].facts.order
+                    return Escape("algebraic", None, order + 1, alone.value)
         if spare(point.network, objective):
             path = path_insertion(point.network, objective)
             if path.relative > CORRELATION:

@@ -41,6 +41,8 @@ def symmetries(network: AbstractNetwork) -> Symmetries:
     size = sum(np.size(a) for a in network.arrays().values())
     gauge, shared = [np.zeros((0, size))], [np.zeros((0, size))]
     for lens in network.lenses():
+        if lens.tied is not None:
+            continue  # its units move together with another layer's: what this layer alone could do is no symmetry
         u, v = (np.asarray(part, np.float64) for part in lens.get())
         where_u, where_v = _places(lens, u.shape, v.shape)
         flat = v.reshape(len(v), -1)

@@ -24,7 +24,7 @@ def balanced(network: AbstractNetwork, *, scale: float, convention: str = "weigh
     facts = lenses[0].facts
     draw = generator(seed)
     sizes = scales(network, scale, convention)
-    if facts.linear and network.form == "vectors":
+    if facts.linear and network.form == "vectors" and isinstance(network, Layer | Deep):
         arrays = network.arrays()
         matrices = list(arrays.values())
         if isinstance(network, Layer):
@@ -40,7 +40,7 @@ def balanced(network: AbstractNetwork, *, scale: float, convention: str = "weigh
         if isinstance(network, Layer):
             made[1] = made[1].T
         return put(network, dict(zip(arrays, made, strict=True)))
-    if isinstance(network, Deep) or facts.degree is None:
+    if len(lenses) > 1 or facts.degree is None:
         raise ValueError(
             f'kind = "balanced" needs linear layers, or one layer of units with a degree: {network.title} conserves no such '
             'quantity. Use kind = "gaussian".'

@@ -9,9 +9,10 @@ from ._base import generator, put, scales
 def low_rank(
     network: AbstractNetwork, *, scale: float, rank: int = 1, convention: str = "weight", seed: int = 0
 ) -> AbstractNetwork:
-    """Each array, flattened to [first axis, the rest], is a product of normal factors of inner dimension `rank`.
+    r"""Each array, flattened to [first axis, the rest], is a product of normal factors of inner dimension `rank`.
 
-    Arrays whose first axis is the units of one layer share the factor on the units, so that u and v together have this rank.
+    Arrays that have the units of one layer among their axes share the factor on these units, so that u and v together have this rank. An array between two
+    layers, [units, units of the layer before, ...], has both factors, and a third on the axes that are left: $\sum_r l_{ir}\, l_{jr}\, m_{rf}$.
     The root mean square of a weight is about the scale.
 
     **Raises:** `ValueError` where an array has no such rank.
@@ -29,8 +30,11 @@ def low_rank(
                 f"rank = {rank} needs {name} to have at least so many rows and columns: it is {rows} x {columns}."
             )
         left = _factor(factors, axes[0], rows, rank, draw)
-        if len(axes) == 2 and axes[1].startswith("hidden"):
-            right = _factor(factors, axes[1], columns, rank, draw).T
+        if len(axes) > 1 and axes[1].startswith("hidden"):
+            between = _factor(factors, axes[1], a.shape[1], rank, draw).T
+            rest = columns // a.shape[1]
+            own = draw.standard_normal((rank, rest)) if rest > 1 else np.ones((rank, 1))
+            right = (between[:, :, None] * own[:, None, :]).reshape(rank, columns)
         else:
             right = draw.standard_normal((rank, columns))
         made[name] = (sizes[name] / np.sqrt(rank) * left @ right).reshape(a.shape)

@@ -58,7 +58,7 @@ class AbstractManifold(eqx.Module):
         misfit = self.misfit(len(lens.get()[0]))
         if misfit is not None:
             raise ValueError(f"{type(self).__name__} does not fit {lens.network.title}: {misfit}")
-        reason = self.refuses(lens.facts)
+        reason = self.refuses(lens.facts) or lens.tied
         if reason is not None:
             raise ValueError(f"{type(self).__name__} is not invariant for {type(lens.unit).__name__} units: {reason}")
 

@@ -5,6 +5,8 @@ from .build import ARCHITECTURES, build, form, neuron
 from .deep import Deep
 from .foreign import Foreign, Hidden, wrong_lens
 from .layer import Layer
+from .skip import Skip
+from .stack import Stack
 
 __all__ = [
     "ARCHITECTURES",
@@ -14,6 +16,8 @@ __all__ = [
     "Foreign",
     "Hidden",
     "Layer",
+    "Skip",
+    "Stack",
     "build",
     "form",
     "neuron",

@@ -113,6 +113,14 @@ class AbstractLens(eqx.Module):
         return self.unit.facts
 
     @property
+    def tied(self) -> str | None:
+        """Why other weights hang on this layer's, so that its units cannot be embedded, or stay on a manifold, by themselves; None where they are free.
+
+        `put` then gives a network in which these weights are untied: its function can be looked at, but it is not of the same kind.
+        """
+        return None
+
+    @property
     def direct(self) -> bool:
         """Whether the network is the sum of phi v over these units, with nothing after it."""
         return False

@@ -1,12 +1,24 @@
 """From the options of a spec to a network with zero weights: the one place that knows the names of architectures."""
 
 import importlib
+from collections.abc import Callable
 from typing import Any
 
-from ..units import NEURONS, AbstractNeuron, CubicHead, Kernel, TokenHead, wrong_facts
+from ..units import (
+    NEURONS,
+    AbstractNeuron,
+    AbstractUnit,
+    CubicHead,
+    Kernel,
+    SoftmaxHead,
+    TokenHead,
+    wrong_facts,
+)
 from ._base import AbstractNetwork
 from .deep import Deep
 from .layer import Layer
+from .skip import Skip
+from .stack import Stack
 
 
 def neuron(activation: str) -> AbstractNeuron:
@@ -43,21 +55,28 @@ def neuron(activation: str) -> AbstractNeuron:
 
 
 def fully_connected(
-    x_shape: tuple[int, ...], outputs: int, *, activation: str, units: int | list[int]
+    x_shape: tuple[int, ...], outputs: int, *, activation: str, units: int | list[int], skip: int | None = None
 ) -> AbstractNetwork:
-    """One hidden layer of neurons, or, where `units` is a list, several."""
+    """One hidden layer of neurons, or, where `units` is a list, several, with a skip connection over `skip` of them where that is given."""
     made = neuron(activation)
     if isinstance(units, int):
         return Layer.zeros(made, units, x_shape, outputs, f"{activation}, fully connected")
-    return Deep.zeros(made, list(units), x_shape, outputs, f"{activation}, {len(units) + 1} layers")
+    name = f"{activation}, {len(units) + 1} layers"
+    if skip is not None:
+        return Skip.zeros(made, units, skip, x_shape, outputs, name)
+    return Deep.zeros(made, list(units), x_shape, outputs, name)
 
 
 def convolutional(
     x_shape: tuple[int, ...], outputs: int, *, activation: str, units: int, kernel_size: int, stride: int | None = None
 ) -> AbstractNetwork:
     """A layer of kernels with a readout for each position; `stride` defaults to `kernel_size` (no overlap)."""
-    unit = Kernel(neuron(activation), kernel_size, stride or kernel_size)
+    unit = kernel(activation, kernel_size, stride)
     return Layer.zeros(unit, units, x_shape, outputs, f"{activation}, convolutional")
+
+
+def kernel(activation: str, kernel_size: int, stride: int | None = None) -> Kernel:
+    return Kernel(neuron(activation), kernel_size, stride or kernel_size)
 
 
 def attention(
@@ -67,19 +86,61 @@ def attention(
     units: int,
     rank: int = 1,
     merged: bool = False,
-    normalise: bool = True,
+    softmax: bool = False,
+    normalise: bool | None = None,
     input: str = "tokens",
 ) -> AbstractNetwork:
-    """A layer of linear attention heads, on tokens or on cubic features."""
-    unit = CubicHead(rank, merged) if input == "cubic" else TokenHead(rank, merged, normalise, outputs)
-    return Layer.zeros(unit, units, x_shape, outputs, "attention, merged key-query" if merged else "attention")
+    """A layer of attention heads, linear ones on tokens or on cubic features, or with a softmax on tokens."""
+    unit = head(outputs, rank=rank, merged=merged, softmax=softmax, normalise=normalise, input=input)
+    name = "softmax attention" if softmax else "attention"
+    return Layer.zeros(unit, units, x_shape, outputs, f"{name}, merged key-query" if merged else name)
 
 
-ARCHITECTURES = {"fully_connected": fully_connected, "convolutional": convolutional, "attention": attention}
+def head(
+    outputs: int,
+    *,
+    rank: int = 1,
+    merged: bool = False,
+    softmax: bool = False,
+    normalise: bool | None = None,
+    input: str = "tokens",
+) -> AbstractUnit:
+    if softmax:
+        return SoftmaxHead(rank, merged, outputs)
+    return CubicHead(rank, merged) if input == "cubic" else TokenHead(rank, merged, normalise is not False, outputs)
+
+
+def layers(x_shape: tuple[int, ...], outputs: int, *, layers: list[dict[str, Any]]) -> AbstractNetwork:
+    """Layers of different kinds, one after the other; each entry has its `architecture`, its `units` and its other options."""
+    tables = [dict(layer) for layer in layers]
+    widths = [table.pop("units") for table in tables]
+    kinds = [table.pop("architecture") for table in tables]
+    units = [UNITS[kind](outputs, **table) for kind, table in zip(kinds, tables, strict=True)]
+    words = [WORDS[kind].format(**table) for kind, table in zip(kinds, tables, strict=True)]
+    return Stack.zeros(units, widths, x_shape, outputs, " then ".join(words))
+
+
+#: architecture -> the unit of one of its layers, from the number of outputs of the task and its options
+UNITS: dict[str, Callable[..., AbstractUnit]] = {
+    "fully_connected": lambda outputs, activation, **none: neuron(activation),
+    "convolutional": lambda outputs, **options: kernel(**options),
+    "attention": head,
+}
+WORDS = {"fully_connected": "{activation}", "convolutional": "{activation} convolution", "attention": "attention"}
+
+ARCHITECTURES = {
+    "fully_connected": fully_connected,
+    "convolutional": convolutional,
+    "attention": attention,
+    "layers": layers,
+}
 
 
 def form(architecture: str, options: dict[str, Any]) -> str:
-    """What one x has to be for this architecture."""
+    """What one x has to be for this architecture; of several layers, for the first."""
+    if architecture == "layers":
+        first = options["layers"][0]
+        return form(first["architecture"], first)
     if architecture == "attention":
         return str(options.get("input", "tokens"))
     return {"fully_connected": "vectors", "convolutional": "signals"}[architecture]

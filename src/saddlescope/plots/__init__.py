@@ -8,17 +8,23 @@ backend nor the user's `rcParams` is changed.
 from ._animate import animate
 from ._exponents import PowerLaw, power_laws
 from ._figure_1 import figure_1
+from ._figure_4 import Curve, Map, curves_and_maps
+from ._figure_6 import overlaid
 from ._run import run_figure
 from ._save import save
 from ._scoreboard import ScoredEnd, scoreboard
 from ._strips import Strip, strips
 
 __all__ = [
+    "Curve",
+    "Map",
     "PowerLaw",
     "ScoredEnd",
     "Strip",
     "animate",
+    "curves_and_maps",
     "figure_1",
+    "overlaid",
     "power_laws",
     "run_figure",
     "save",

@@ -58,7 +58,9 @@ def spectrum_of(network: AbstractNetwork, objective: Objective) -> "Spectrum | s
     facts, unit = lenses[0].facts, lenses[0].unit
     if facts.kinks and len(lenses) == 1:
         return _signs(network, objective)
-    if all(lens.facts.linear for lens in lenses) or (network.form == "vectors" and facts.order == 1):
+    if all(lens.facts.linear for lens in lenses) or (
+        network.form == "vectors" and all(lens.facts.order == 1 for lens in lenses)
+    ):
         return _linear(network, objective)
     if len(lenses) == 1 and facts.degree == 2 and unit.psi_name is not None:
         return _forms(network, objective, unit)
@@ -110,7 +112,7 @@ def _linear(network: AbstractNetwork, objective: Objective) -> "Spectrum | str":
         objective = _as_psi(network, objective)
     rows = _rows(network, objective)
     outputs = objective.y.shape[1]
-    features = 1 if len(network.lenses()) > 1 else np.shape(network.lenses()[0].get()[1])[1]
+    features = np.shape(network.lenses()[0].get()[1])[1]
     correlation = (rows.T @ _targets(objective)).reshape(features, -1, outputs)
     matrix = correlation.transpose(1, 0, 2).reshape(correlation.shape[1], -1)
     left, rates, right = np.linalg.svd(matrix, full_matrices=False)

@@ -57,7 +57,12 @@ def _modules_beside(spec: Spec) -> Iterator[None]:
 
 
 def options_of(part: Any) -> dict[str, Any]:
-    """The options of a part of a spec as keyword arguments of what it names."""
+    """The options of a part of a spec as keyword arguments of what it names; its layers, where it has some, as tables."""
     chosen = {f.name: getattr(part, f.name) for f in dataclasses.fields(part) if f.init}
-    chosen.pop("softmax", None)  # refused by the spec unless false
-    return {key: np.asarray(v).tolist() if isinstance(v, tuple) else v for key, v in chosen.items()}
+    return {key: _plain(value) for key, value in chosen.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list) and value and dataclasses.is_dataclass(value[0]):
+        return [{"architecture": layer.architecture} | options_of(layer) for layer in value]
+    return np.asarray(value).tolist() if isinstance(value, tuple) else value

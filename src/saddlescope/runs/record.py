@@ -117,7 +117,7 @@ def make_record(
             "index": end.index,
             "nullity": end.nullity,
             "certificate": as_json(end.card),
-            **_inner_rank(end),
+            **_of_some(end),
         },
         "predicted_only": unseen,
         "prediction": _prediction(expected),
@@ -158,13 +158,14 @@ def _stage(stage: Stage, predicted: dict[str, Any]) -> dict[str, Any]:
         "speed": stage.speed,
         "predicted": predicted,
         "certificate": as_json(stage.card),
-        **_inner_rank(stage),
+        **_of_some(stage),
     }
 
 
-def _inner_rank(of: Stage | End) -> dict[str, Any]:
-    """A key that only heads of rank above 1 have."""
-    return {} if of.inner_rank is None else {"inner_rank": of.inner_rank}
+def _of_some(of: Stage | End) -> dict[str, Any]:
+    """Keys that only some networks have: heads of rank above 1, and networks of several layers."""
+    found = {"inner_rank": of.inner_rank, "kinds": of.kinds}
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _prediction(expected: Expected) -> dict[str, Any]:
@@ -183,15 +184,16 @@ def _prediction(expected: Expected) -> dict[str, Any]:
 def _cause(network: AbstractNetwork, stages: tuple[Stage, ...], expected: Expected) -> str:
     """What separates the timescales: the theory's word, which knows the spectrum of the data, where it has one.
 
-    Otherwise by the order of the units: 1, directions of the data; 2 or more, units by their initial weights. "none" where the run passed no saddle after the
-    one it started from.
+    Otherwise by the order of the units: 1, directions of the data; 2 or more, units by their initial weights; both where layers differ. "none" where the run passed
+    no saddle after the one it started from.
     """
     if sum(1 for s in stages if s.kind != "origin") == 0:
         return "none"
     said = expected.prediction.cause if expected.prediction is not None else "none"
     if said != "none":
         return said
-    return "data" if network.lenses()[0].facts.order == 1 else "initialisation"
+    causes = {"data" if lens.facts.order == 1 else "initialisation" for lens in network.lenses()}
+    return causes.pop() if len(causes) == 1 else "both"
 
 
 def _constants(constants: PlateauConstants) -> dict[str, float]:

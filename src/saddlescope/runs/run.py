@@ -31,6 +31,7 @@ def run(
     *,
     progress: Progress | None = None,
     resume: "str | os.PathLike[str] | None" = None,
+    certificates: bool = True,
 ) -> xr.Dataset:
     """Simulates one spec and finds its stages.
 
@@ -38,6 +39,7 @@ def run(
 
     - `spec`: the path of a TOML file, a dict with the same keys, a `Spec`, or a `Problem` that `prepare` made of one.
     - `progress`: called as progress(fraction or None, text).
+    - `certificates`: whether stages get theirs (index, escape, match, stay): most of the work of small deep networks, and of no use where heights, times and widths are asked for.
     - `resume`: a directory in which an interrupted run of the same spec was saved; the result equals an uninterrupted one bit for bit.
 
     Returns the record. A run that goes wrong is a record too: its `ended` says how, and what was computed is kept.
@@ -91,6 +93,7 @@ def run(
         trajectory.state_index,
         problem.objective,
         trajectory.ended,
+        cards=certificates,
     )
     ended, companion_cost = trajectory.ended, 0
     stages: tuple[Stage, ...] = ()

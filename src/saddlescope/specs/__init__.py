@@ -16,6 +16,7 @@ from .network import NETWORKS as NETWORKS
 from .network import AttentionSpec as AttentionSpec
 from .network import ConvolutionalSpec as ConvolutionalSpec
 from .network import FullyConnectedSpec as FullyConnectedSpec
+from .network import LayersSpec as LayersSpec
 from .network import NetworkSpec as NetworkSpec
 from .options import read_options as read_options
 from .options import read_variant as read_variant

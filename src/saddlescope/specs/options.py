@@ -120,8 +120,11 @@ def unknown(found: object, known: Iterable[str], what: str, at: str = "") -> Spe
 
 
 def place(source: Source | None, *path: str) -> str:
-    """Where something stands, to begin a message with; nothing for a specification without text."""
-    return "" if source is None else source.place(path)
+    """Where something stands, to begin a message with; nothing for a specification without text. Tables may be nested: `network.layers[0]`."""
+    if source is None:
+        return ""
+    steps = [step for part in path for step in re.findall(r"[^.\[\]]+", part)] if "[" in path[0] else list(path)
+    return source.place([int(step) if step.isdecimal() else step for step in steps])
 
 
 def _keys(cls: type) -> list[str]:

@@ -24,31 +24,36 @@ class Source:
     name: str
     text: str
 
-    def line(self, path: Sequence[str]) -> int | None:
-        """The line, counted from 1, of the key at `path`, for example `("flow", "rtol")`; None if it is not there."""
+    def line(self, path: Sequence[str | int]) -> int | None:
+        """The line, counted from 1, of the key at `path`, for example `("flow", "rtol")`, or `("network", "layers", 0, "units")` in the first of several tables; None if it is not there."""
         if not path or not _holds(self.text, path):
             return None
         lines = self.text.splitlines(keepends=True)
-        mentions = [n for n, text in enumerate(lines) if path[-1] in text]
+        mentions = [n for n, text in enumerate(lines) if isinstance(path[-1], int) or path[-1] in text]
         for n in reversed(mentions):
             if _holds("".join(lines[:n]), path) is False:
                 return n + 1
         return None
 
-    def place(self, path: Sequence[str]) -> str:
+    def place(self, path: Sequence[str | int]) -> str:
         """`"NAME, line N: "`, or as much of it as is known, to begin a message with."""
         line = self.line(path)
         return f"{self.name}: " if line is None else f"{self.name}, line {line}: "
 
 
-def _holds(text: str, path: Sequence[str]) -> bool | None:
+def _holds(text: str, path: Sequence[str | int]) -> bool | None:
     """Whether the text holds a key at `path`; None where it is not complete enough to say."""
     try:
         value = tomllib.loads(text)
     except ValueError:
         return None
     for key in path:
-        if not isinstance(value, dict) or key not in value:
+        within = (
+            isinstance(value, list) and key < len(value)
+            if isinstance(key, int)
+            else isinstance(value, dict) and key in value
+        )
+        if not within:
             return False
         value = value[key]
     return True

@@ -12,7 +12,7 @@ from typing import Any
 from ._errors import SpecError
 from .flow import FLOWS, FlowSpec
 from .init import INITS, InitSpec
-from .network import NETWORKS, NetworkSpec
+from .network import NETWORKS, LayersSpec, NetworkSpec, read_layer
 from .options import place, read_variant, unknown
 from .source import Source
 from .values import shown
@@ -97,13 +97,24 @@ def _read_tables(tables: Mapping[str, Any], folder: Path, source: Source | None)
     if not isinstance(task.get("kind"), str):
         what = f"found {shown(task['kind'])}" if "kind" in task else "which has no default"
         raise SpecError(f"{place(source, 'task')}[task] needs the key 'kind', the name of a task, {what}.")
+    network = parts["network"]
+    if isinstance(network, Mapping) and isinstance(network.get("layers"), list | tuple):
+        for number, table in enumerate(network["layers"]):
+            read_layer(table, number, source)  # here the text is known, and with it the line of a mistake
     return Spec(
-        network=read_variant(NETWORKS, parts["network"], "network", "architecture", source=source),
+        network=read_variant(
+            NETWORKS, parts["network"], "network", "architecture", _one_a_layer(parts["network"]), source
+        ),
         task=task,
         init=read_variant(INITS, parts["init"], "init", "kind", default="gaussian", source=source),
         flow=read_variant(FLOWS, parts["flow"], "flow", "method", default="gradient_flow", source=source),
         source=source,
     )
+
+
+def _one_a_layer(network: Any) -> str | None:
+    """The architecture of a table that names none: that of `[[network.layers]]`, where there are such tables."""
+    return LayersSpec.architecture if isinstance(network, Mapping) and "layers" in network else None
 
 
 def _with_absolute_file(table: Any, folder: Path) -> Any:
@@ -140,7 +151,9 @@ def _as_table(options: Any, selector: str | None = None) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Without NumPy, paths and tuples, which neither TOML nor JSON writes."""
+    """Without NumPy, paths, tuples and dataclasses, which neither TOML nor JSON writes."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = {key: item for key, item in _as_table(value, "architecture").items() if item is not None}
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, list | tuple):

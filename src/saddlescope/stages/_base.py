@@ -22,6 +22,7 @@ class Stage:
     - `index`, `nullity`: numbers of negative and of zero Hessian eigenvalues (relative to the largest, 1e-6); None where not computed.
     - `snapshot`: position of the slowest kept state.
     - `inner_rank`: for heads of rank above 1, the rank of each that is in use.
+    - `kinds`: of each hidden layer, where there are several; `kind` is that of the narrowest.
     - `stopped_on`: the run stopped at this saddle. `censored` says less: also that the next height is not known.
     - `card`: its certificate; None where no fixed point was accepted.
     """
@@ -43,6 +44,7 @@ class Stage:
     t_end_error: float | None = None
     stopped_on: bool = False
     inner_rank: list[int] | None = None
+    kinds: list[str] | None = None
     card: Card | None = None
 
     def with_error(self, error: float | None) -> "Stage":
@@ -59,4 +61,5 @@ class End:
     index: int | None
     nullity: int | None
     inner_rank: list[int] | None = None
+    kinds: list[str] | None = None
     card: Card | None = None

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..complexity import effective_width, inner_ranks
+from ..complexity import Complexity, effective_width, inner_ranks
 from ..fixed_points import FixedPoint, certify, find, landscape, match_of
 from ..networks import AbstractNetwork
 from ..objective import Objective
@@ -69,9 +69,8 @@ class Run:
         network = self.networks[snapshot]
         return find(network, self.objective, loss=loss, reach=reach, whole=whole, farthest=farthest, throw=False)
 
-    def width_at(self, snapshot: int) -> tuple[tuple[int, ...], str]:
-        found = effective_width(self.networks[snapshot], self.objective)
-        return found.widths, found.kind
+    def complexity_at(self, snapshot: int) -> Complexity:
+        return effective_width(self.networks[snapshot], self.objective)
 
 
 def find_stages(run: Run, constants: PlateauConstants | None = None) -> tuple[tuple[Stage, ...], End]:
@@ -153,10 +152,10 @@ def _decades_slower(run: Run, since: int) -> float:
 
 def _stage(run: Run, index: int, snapshot: int, saddle: FixedPoint | None, persistence: float | None) -> Stage:
     if saddle is not None:
-        widths, kind, height, source = saddle.complexity.widths, saddle.complexity.kind, saddle.loss, "fixed_point"
+        complexity, height, source = saddle.complexity, saddle.loss, "fixed_point"
         card = _card(run, saddle)
     else:
-        widths, kind = run.width_at(snapshot)
+        complexity = run.complexity_at(snapshot)
         height = slowest_point(run.t, run.loss, run.speed, index)[1]
         source, card = "curve", None
     return Stage(
@@ -167,8 +166,9 @@ def _stage(run: Run, index: int, snapshot: int, saddle: FixedPoint | None, persi
         level=None,
         censored=True,
         persistence=persistence,
-        effective_width=_plain(widths),
-        kind=kind,
+        effective_width=_plain(complexity.widths),
+        kind=complexity.kind,
+        kinds=_kinds(complexity),
         speed=float(run.speed[index]),
         snapshot=snapshot,
         index=card.landscape.index if card else None,
@@ -243,10 +243,15 @@ def _end(run: Run, last: FixedPoint | None, final: int) -> End:
             card.landscape.index if card else None,
             card.landscape.nullity if card else None,
             inner_ranks(last.network, run.objective),
+            _kinds(last.complexity),
             card,
         )
-    widths, kind = run.width_at(final)
-    return End(run.last, _plain(widths), kind, None, None)
+    complexity = run.complexity_at(final)
+    return End(run.last, _plain(complexity.widths), complexity.kind, None, None, kinds=_kinds(complexity))
+
+
+def _kinds(complexity: Complexity) -> list[str] | None:
+    return list(complexity.kinds) if len(complexity.kinds) > 1 else None
 
 
 def _plain(widths: tuple[int, ...]) -> Width:

@@ -8,6 +8,9 @@ from .kernel import Kernel
 from .linear import Linear
 from .quadratic import Quadratic
 from .relu import ReLU
+from .sigmoid import Sigmoid
+from .sine import Sine
+from .softmax_head import SoftmaxHead
 from .tanh import Tanh
 from .xtanhx import XTanhX
 
@@ -18,6 +21,8 @@ NEURONS: dict[str, type[AbstractNeuron]] = {
     "quadratic": Quadratic,
     "cubic": Cubic,
     "tanh": Tanh,
+    "sigmoid": Sigmoid,
+    "sine": Sine,
     "xtanhx": XTanhX,
 }
 
@@ -33,6 +38,9 @@ __all__ = [
     "Linear",
     "Quadratic",
     "ReLU",
+    "Sigmoid",
+    "Sine",
+    "SoftmaxHead",
     "Tanh",
     "TokenHead",
     "XTanhX",

@@ -1,0 +1,124 @@
+r"""Section 7's conjecture: in a deep network, the order of $\phi$ in a layer's own weights decides what that layer's timescales separate.
+
+Order 1 (linear, tanh, sine, merged heads): directions, which many units carry together. Order 2 or more (quadratic, $x \tanh x$, cubic, heads with separate key and query): units, of which few
+carry what has been learned.
+
+**Setting.** 140 random small networks of two hidden layers, 14 pairs of kinds with 10 draws of scale (0.01 to 0.063), teacher (1 to 3 units in its first layer, 2 in its second) and weights each; 16 units a
+layer, 40 samples of 4 normal inputs, one output. The types expected of both layers were written down (`conjecture_7.json`, from the order alone) and committed before any of the networks was trained.
+
+**Measured**, at the slowest moment after the first drop: by how many units each layer's weights are carried, as a participation ratio. Below 2.3 the type is "units", from there on "directions"; one
+direction in 16 normal units has about 16/3, a single unit 1.
+
+**Agreement** is Cohen's kappa over all layers of a draw of the 14 pairs (28 layers), a number for each of the ten draws. The bound, 0.6, is what Landis & Koch (1977) call substantial; it was chosen before the
+runs. Every layer that came out otherwise than expected is a line of the table.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from ._base import Claim, Outcome, Progress, claim
+from ._mixtures import DRAWS, PAIRS, Mixture, Seen, grid, train
+from ._staircases import table
+
+NAME = "conjecture-7"
+TITLE = "Section 7: the order of a layer's units in their own weights decides its type"
+
+#: Quick: so many draws of so many pairs.
+QUICK_DRAWS, QUICK_PAIRS = 2, 4
+#: Substantial agreement, up to all there can be.
+AGREEMENT = (0.6, 1.0)
+
+
+def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
+    """Trains the combinations that were written down and compares the types of their layers with the expected ones."""
+    chosen = _some(grid()) if quick else grid()
+    done: list[tuple[Mixture, Seen]] = []
+    for k, mixture in enumerate(chosen):
+        progress(0.95 * k / len(chosen), f"conjecture 7: {mixture.first} then {mixture.second}")
+        done.append((mixture, train(mixture)))
+    draws = [done[k : k + len(done) // _draws(quick)] for k in range(0, len(done), len(done) // _draws(quick))]
+    text = _table(done)
+    return Outcome(_claims(draws), [], text, __doc__ or "", _summary(done))
+
+
+def _draws(quick: bool) -> int:
+    return QUICK_DRAWS if quick else DRAWS
+
+
+def _some(mixtures: list[Mixture]) -> list[Mixture]:
+    """A few pairs, of both types in either layer, with a few draws each."""
+    pairs = len(PAIRS)
+    places = np.linspace(0, pairs - 1, QUICK_PAIRS).astype(int)
+    return [mixtures[draw * pairs + place] for draw in range(QUICK_DRAWS) for place in places]
+
+
+def kappa(pairs: list[tuple[str, str]]) -> float:
+    """Cohen's kappa of expected and found labels: agreement beyond that of chance; 1 where both have one and the same label only."""
+    labels = sorted({label for pair in pairs for label in pair})
+    matrix = np.array([[sum(pair == (a, b) for pair in pairs) for b in labels] for a in labels], float) / len(pairs)
+    chance = float(matrix.sum(axis=1) @ matrix.sum(axis=0))
+    return 1.0 if chance == 1.0 else float((np.trace(matrix) - chance) / (1.0 - chance))
+
+
+def layers(done: list[tuple[Mixture, Seen]], which: tuple[int, ...] = (0, 1)) -> list[tuple[str, str]]:
+    """Expected and found types of the layers of some runs."""
+    return [(m.expected[k], seen.types[k]) for m, seen in done for k in which]
+
+
+def _claims(draws: list[list[tuple[Mixture, Seen]]]) -> list[Claim]:
+    made = []
+    for name, which, sentence in (
+        (
+            "agreement",
+            (0, 1),
+            "The order of a layer's units foretells whether directions or units separate (Cohen's kappa).",
+        ),
+        ("agreement, first layer", (0,), "It foretells the type of the first layer (Cohen's kappa)."),
+        ("agreement, second layer", (1,), "It foretells the type of the second layer (Cohen's kappa)."),
+    ):
+        values = [kappa(layers(draw, which)) for draw in draws]
+        made.append(claim(NAME, "grid", name, sentence, values, AGREEMENT, status="conjecture"))
+    learned = [float(np.min([seen.learned for _, seen in draw])) for draw in draws]
+    sentence = "Every network has learned something when its types are read: the least part of the first loss that was taken off."
+    made.append(claim(NAME, "grid", "learned", sentence, learned, (0.05, 1.0), status="heuristic"))
+    return made
+
+
+def _summary(done: list[tuple[Mixture, Seen]]) -> str:
+    pairs = layers(done)
+    agree = sum(a == b for a, b in pairs)
+    return f"{agree} of {len(pairs)} layers in {len(done)} networks are of the expected type (kappa {kappa(pairs):.2f} over all)."
+
+
+def _table(done: list[tuple[Mixture, Seen]]) -> str:
+    rows = [("pair", "layers as expected", "participation, layer 1", "layer 2", "with a plateau")]
+    for first, second in dict.fromkeys((m.first, m.second) for m, _ in done):
+        own = [(m, s) for m, s in done if (m.first, m.second) == (first, second)]
+        right = [sum(m.expected[k] == s.types[k] for m, s in own) for k in (0, 1)]
+        ratios = [np.array([s.ratios[k] for _, s in own]) for k in (0, 1)]
+        rows.append(
+            (
+                f"{first}, then {second}",
+                f"{right[0]} and {right[1]} of {len(own)}",
+                *(f"{np.median(r):.1f} ({r.min():.1f} to {r.max():.1f})" for r in ratios),
+                f"{sum(s.plateau for _, s in own)}",
+            )
+        )
+    misses = [("every miss", "layer", "expected", "found", "participation", "scale", "seed", "ended")]
+    for m, s in done:
+        misses += [
+            (
+                f"{m.first}, then {m.second}",
+                str(k + 1),
+                m.expected[k],
+                s.types[k],
+                f"{s.ratios[k]:.2f}",
+                f"{m.scale:g}",
+                str(m.seed),
+                s.ended,
+            )
+            for k in (0, 1)
+            if m.expected[k] != s.types[k]
+        ]
+    return f"{table(rows)}\n\n{table(misses)}"

@@ -1,0 +1,226 @@
+r"""Figure 4: units without a manifold for one unit less, and units that behave as others do.
+
+**The criterion.** A *second plateau* is a plateau after the first drop, found by the detector of every run (a minimum of the speed with a persistence of 0.1 decades and a loss of its own, differences of 1e-3 of
+the whole drop), while at least a twentieth of the loss is still to be learned. It is *clean* from a persistence of 0.3 decades on, the end of the band that the detector calls marginal. "No second plateau" is a number: the part of the
+seeds with a clean one is at most 0.2.
+
+**Settings** (10 units unless said otherwise, 48 samples of 2 normal inputs, one shared data seed, normal weights):
+
+- *tanh, sine, sigmoid*: one output, a teacher of two such units with input weights of length 3 at right angles: they saturate, or turn over, on the data. Scale 1e-3. Tanh and sine are of order 1 without a rank-one
+    manifold; sigmoid is of order 0, so f is not small where the weights are, and what it learns first is the mean.
+- *cubic* (order 3) and *x tanh x* (order 2): a teacher of two such units, of strengths 1 and 0.7; scale 3e-2 for cubic units, 1e-2 for x tanh x. Units separate by their own size.
+- *softmax attention* (6 heads, separate key and query of rank 1): in-context regression with 200 prompts of 8 pairs, eigenvalues 1/2, 1/2. Scale 1e-2. Heads are of order 0: a head begins with the mean token.
+
+**Where tanh has one.** The same measure for tanh units over width, scale and task: the saturating teacher above, and an aligned task of two modes, y = W x with singular values 1 and 0.4, for which many tanh units of small weights are
+as good as linear ones. The map says where a clean second plateau is found.
+
+Nothing is claimed here of saddles: it is the curve that is looked at.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from .. import plots
+from ..fixed_points import certify
+from ..flow import gradient_flow
+from ..init import gaussian
+from ..networks import AbstractNetwork, build
+from ..objective import Objective
+from ..series import PlateauConstants, find_plateaus
+from ..tasks import InContextRegression, Samples
+from ..units import NEURONS
+from ._base import Claim, Outcome, Progress, claim
+from ._staircases import table
+
+NAME = "figure-4"
+TITLE = "Figure 4: other units, with and without a second plateau"
+
+SEEDS, QUICK_SEEDS, MAP_SEEDS = 10, 2, 5
+UNITS, SAMPLES, MAX_STEPS = 10, 48, 4000
+#: So much of the first loss is left where a rest on the way still counts.
+LEFT = 0.05
+MARGINAL = PlateauConstants().marginal
+#: What counts as nearly no seed, and as nearly every one.
+FEW, MOST = (0.0, 0.2), (0.8, 1.0)
+
+
+class Panel(NamedTuple):
+    """A network on data: `clean` bounds the part of the seeds with a clean second plateau."""
+
+    network: dict[str, Any]
+    objective: Objective
+    scale: float
+    clean: tuple[float, float]
+    sentence: str
+    expected: str = "holds"
+
+
+def teacher(activation: str, strengths: tuple[float, ...], length: float) -> Objective:
+    """y = sum_k strength_k phi(length e_k . x) over normal inputs, of root mean square 1."""
+    x = np.random.Generator(np.random.PCG64(4)).normal(size=(SAMPLES, 2))
+    with jax.enable_x64(True):
+        phi = np.asarray(NEURONS[activation]().activation(length * x))
+    return _objective(x, (phi @ np.array(strengths))[:, None])
+
+
+def aligned() -> Objective:
+    """Two modes of singular values 1 and 0.4, on inputs that are exactly white."""
+    x = np.random.Generator(np.random.PCG64(4)).normal(size=(SAMPLES, 2))
+    x = np.linalg.qr(x)[0] * np.sqrt(SAMPLES)
+    return Objective(x, x * np.array([1.0, 0.4]), np.full(SAMPLES, 1.0 / SAMPLES), np.float64(0.0))
+
+
+def prompts() -> Objective:
+    """In-context regression on whole sequences."""
+    data = InContextRegression(eigenvalues=[0.5, 0.5], context=8, samples=200, seed=4).data("tokens")
+    assert isinstance(data, Samples)
+    return Objective(data.x, data.y, data.weight, np.float64(0.0))
+
+
+def _objective(x: np.ndarray, y: np.ndarray) -> Objective:
+    y = y / np.sqrt(np.mean(y**2))
+    return Objective(x, y, np.full(len(x), 1.0 / len(x)), np.float64(0.0))
+
+
+def neurons(activation: str, units: int = UNITS) -> dict[str, Any]:
+    return {"architecture": "fully_connected", "activation": activation, "units": units}
+
+
+def panels() -> dict[str, Panel]:
+    none = "Few seeds show a clean second plateau (part of the seeds)."
+    clean = "Nearly every seed shows a clean second plateau (part of the seeds)."
+    heads = {"architecture": "attention", "units": 6, "rank": 1, "softmax": True}
+    return {
+        "tanh": Panel(neurons("tanh"), teacher("tanh", (1.0, 0.7), 3.0), 1e-3, FEW, none),
+        "sine": Panel(neurons("sine"), teacher("sine", (1.0, 0.7), 3.0), 1e-3, FEW, none),
+        "sigmoid": Panel(neurons("sigmoid"), teacher("sigmoid", (1.0, -0.7), 3.0), 1e-3, FEW, none),
+        "cubic": Panel(neurons("cubic"), teacher("cubic", (1.0, 0.7), 1.0), 3e-2, MOST, clean),
+        "x tanh x": Panel(neurons("xtanhx"), teacher("xtanhx", (1.0, 0.7), 1.0), 1e-2, MOST, clean),
+        "quadratic, for comparison": Panel(
+            neurons("quadratic"), teacher("quadratic", (1.0, 0.7), 1.0), 1e-2, MOST, clean
+        ),
+        "softmax attention": Panel(heads, prompts(), 1e-2, FEW, none),
+    }
+
+
+class Seen(NamedTuple):
+    """A run's curve, and the persistence (in decades) of its most persistent plateau after the first drop; 0 without any."""
+
+    curve: plots.Curve
+    persistence: float
+    number: int
+
+
+def look(network: AbstractNetwork, objective: Objective) -> Seen:
+    """One gradient flow, read off its curve."""
+    run = gradient_flow(
+        network,
+        objective,
+        until="settled",
+        rtol=1e-6,
+        max_steps=MAX_STEPS,
+        can_rest=lambda state: certify(state, objective).rests,
+        throw=False,
+    )
+    first, drop = float(run.loss[0]), float(run.loss[0] - run.loss[-1])
+    found = [
+        p
+        for p in find_plateaus(run.t, run.loss, run.speed)
+        if p.index > 0 and p.loss < first - 1e-2 * drop and p.loss - run.loss[-1] >= LEFT * drop
+    ]
+    rests = np.array([[p.t, p.loss / first] for p in found]).reshape(-1, 2)
+    thin = np.unique(np.linspace(0, len(run.t) - 1, 1500).astype(int))
+    curve = plots.Curve(run.t[thin], run.loss[thin] / first, rests)
+    return Seen(curve, max((p.persistence for p in found), default=0.0), len(found))
+
+
+def _started(panel: dict[str, Any], objective: Objective, scale: float, seed: int) -> AbstractNetwork:
+    options = {key: value for key, value in panel.items() if key != "architecture"}
+    empty = build(panel["architecture"], objective.x.shape[1:], objective.y.shape[1], options)
+    return gaussian(empty, scale=scale, seed=seed)
+
+
+def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
+    """Runs every unit over seeds, then tanh units over width, scale and task, and draws curves and maps."""
+    seeds = QUICK_SEEDS if quick else SEEDS
+    out.mkdir(parents=True, exist_ok=True)
+    chosen = panels()
+    seen: dict[str, list[Seen]] = {}
+    for k, (name, panel) in enumerate(chosen.items()):
+        seen[name] = []
+        for seed in range(seeds):
+            progress(0.6 * (k + seed / seeds) / len(chosen), f"figure 4: {name}, seed {seed}")
+            seen[name].append(look(_started(panel.network, panel.objective, panel.scale, seed), panel.objective))
+    maps = _maps(quick, progress)
+    claims = [one for name, panel in chosen.items() for one in _claims(name, panel, seen[name])] + _map_claims(maps)
+    progress(0.95, "figure 4: drawing")
+    drawn = {name: [one.curve for one in runs] for name, runs in seen.items()}
+    pictures = list(plots.save(plots.curves_and_maps(drawn, maps), out / "figure-4"))
+    return Outcome(claims, pictures, _table(seen, maps), f"{seeds} seeds. {__doc__}")
+
+
+def clean_part(runs: list[Seen]) -> float:
+    return float(np.mean([one.persistence >= MARGINAL for one in runs]))
+
+
+def _claims(name: str, panel: Panel, runs: list[Seen]) -> list[Claim]:
+    part = clean_part(runs)
+    # one number for all seeds: a part of them
+    return [claim(NAME, name, "clean second plateaus", panel.sentence, [part], panel.clean, expected=panel.expected)]
+
+
+WIDTHS, MAP_SCALES = (3, 10, 30), (1e-2, 1e-4)
+
+
+def _maps(quick: bool, progress: Progress) -> list[plots.Map]:
+    found = []
+    seeds = QUICK_SEEDS if quick else MAP_SEEDS
+    widths = WIDTHS[-2:] if quick else WIDTHS
+    tasks = {"tanh, two aligned modes": aligned(), "tanh, two saturating units": teacher("tanh", (1.0, 0.7), 3.0)}
+    for number, (title, objective) in enumerate(tasks.items()):
+        parts = np.zeros((len(widths), len(MAP_SCALES)))
+        for i, width in enumerate(widths):
+            progress(0.6 + 0.3 * (number + i / len(widths)) / len(tasks), f"figure 4: {title}, {width} units")
+            for k, scale in enumerate(MAP_SCALES):
+                runs = [look(_started(neurons("tanh", width), objective, scale, s), objective) for s in range(seeds)]
+                parts[i, k] = clean_part(runs)
+        rows = [f"{width} units" for width in widths]
+        found.append(plots.Map(title, rows, [f"scale {scale:g}" for scale in MAP_SCALES], parts))
+    return found
+
+
+def _map_claims(maps: list[plots.Map]) -> list[Claim]:
+    modes, saturating = (one.parts for one in maps)
+    sentence = "At scale 1e-4 wide tanh networks rest a second time on two aligned modes (part of the seeds)."
+    made = [claim(NAME, "map", "aligned modes, small scale", sentence, [float(modes[-1, -1])], MOST)]
+    sentence = (
+        "On the saturating teacher the part of the seeds with a clean second plateau is lower, over widths and scales."
+    )
+    difference = float(np.mean(modes) - np.mean(saturating))
+    return [*made, claim(NAME, "map", "task decides", sentence, [difference], (0.1, 1.0))]
+
+
+def _table(seen: dict[str, list[Seen]], maps: list[plots.Map]) -> str:
+    rows = [("units", "with a second plateau", "marginal", "clean", "persistence, median", "from, to")]
+    for name, runs in seen.items():
+        strength = [one.persistence for one in runs]
+        number = sum(one.number > 0 for one in runs)
+        clean = sum(p >= MARGINAL for p in strength)
+        rows.append(
+            (
+                name,
+                f"{number} of {len(runs)}",
+                str(number - clean),
+                str(clean),
+                f"{np.median(strength):.2f}",
+                f"{min(strength):.2f}, {max(strength):.2f}",
+            )
+        )
+    for one in maps:
+        for word, parts in zip(one.rows, one.parts, strict=True):
+            cells = [f"{column}: {part:.1f} clean" for column, part in zip(one.columns, parts, strict=True)]
+            rows.append((f"{one.title}, {word}", *cells, *[""] * (5 - len(cells))))
+    return table(rows)
