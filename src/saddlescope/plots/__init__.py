@@ -6,19 +6,26 @@ backend nor the user's `rcParams` is changed.
 """
 
 from ._animate import animate
+from ._curve_families import CurveFamily, curve_families
 from ._exponents import PowerLaw, power_laws
 from ._figure_1 import figure_1
+from ._measured_lines import LinePanel, MeasuredLine, measured_lines
 from ._run import run_figure
 from ._save import save
 from ._scoreboard import ScoredEnd, scoreboard
 from ._strips import Strip, strips
 
 __all__ = [
+    "CurveFamily",
+    "LinePanel",
+    "MeasuredLine",
     "PowerLaw",
     "ScoredEnd",
     "Strip",
     "animate",
+    "curve_families",
     "figure_1",
+    "measured_lines",
     "power_laws",
     "run_figure",
     "save",
