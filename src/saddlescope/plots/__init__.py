@@ -7,6 +7,7 @@ backend nor the user's `rcParams` is changed.
 
 from ._animate import animate
 from ._curve_families import CurveFamily, curve_families
+from ._drops import Drops, drops
 from ._exponents import PowerLaw, power_laws
 from ._figure_1 import figure_1
 from ._measured_lines import LinePanel, MeasuredLine, measured_lines
@@ -17,6 +18,7 @@ from ._strips import Strip, strips
 
 __all__ = [
     "CurveFamily",
+    "Drops",
     "LinePanel",
     "MeasuredLine",
     "PowerLaw",
@@ -24,6 +26,7 @@ __all__ = [
     "Strip",
     "animate",
     "curve_families",
+    "drops",
     "figure_1",
     "measured_lines",
     "power_laws",

@@ -36,8 +36,9 @@ def measured_lines(
     rows: Sequence[Sequence[LinePanel]],
     label: str = "plateau duration  (learning rate x steps)",
     hollow: str = "scale / sqrt(layer size)",
+    linear: bool = False,
 ) -> Figure:
-    """Draws medians over seeds, with bars from the lowest to the highest quarter, and medians of theory as lines; durations on a logarithmic axis.
+    """Draws medians over seeds, with bars from the lowest to the highest quarter, and medians of theory as lines; on a logarithmic axis unless `linear`.
 
     **Arguments:** `label`: of what is measured. `hollow`: what empty markers mean, where there are any.
 
@@ -49,11 +50,11 @@ def measured_lines(
     if not columns:
         raise ValueError("measured_lines needs at least one panel: the list it was given is empty.")
     with _style.styled():
-        figure = _style.new_figure(max(2.7 * columns, 3.2), 2.5 * len(rows) + 0.4)
+        figure = _style.new_figure(max(2.7 * columns, 3.6), 2.5 * len(rows) + 0.4)
         axes = figure.subplots(len(rows), columns, squeeze=False)
         for line, row in zip(axes, rows, strict=True):
             for ax, panel in zip(line, row, strict=False):
-                _draw(ax, panel)
+                _draw(ax, panel, linear)
             for ax in line[len(row) :]:
                 ax.set_visible(False)
         figure.supylabel(label, fontsize=8.5)
@@ -88,7 +89,7 @@ def measured_lines(
     return figure
 
 
-def _draw(ax: Axes, panel: LinePanel) -> None:
+def _draw(ax: Axes, panel: LinePanel, linear: bool) -> None:
     smallest, largest = np.inf, 0.0
     for one in panel.lines:
         values, measured = np.asarray(one.values, float), np.asarray(one.measured, float)
@@ -115,8 +116,10 @@ def _draw(ax: Axes, panel: LinePanel) -> None:
         every = [value for one in panel.lines for value in one.values]
         if every:
             _style.log_ticks(ax.xaxis, min(every), max(every))
-    ax.set_yscale("log")
-    if largest > 0:
+    if linear:
+        ax.set_ylim(0.0, None)
+    elif largest > 0:
+        ax.set_yscale("log")
         ax.set_ylim(smallest / 1.6, largest * 1.6)
         _style.log_ticks(ax.yaxis, smallest / 1.6, largest * 1.6)
     ax.set_title(_style.plain(panel.title, 40))
