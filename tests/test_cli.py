@@ -90,7 +90,9 @@ def rooms(monkeypatch):
     experiments = SimpleNamespace(
         EXPERIMENTS=("figure-1", "table-1"),
         OURS=(),
-        reproduce=lambda names, out, quick, progress: calls.append(("reproduce", names, quick)) or [dict(CLAIM)],
+        reproduce=lambda names, out, quick, progress, *, fresh=False: (
+            calls.append(("reproduce", names, quick, fresh)) or [dict(CLAIM)]
+        ),
     )
     for name, room in {"runs": runs, "plots": plots, "experiments": experiments}.items():
         monkeypatch.setattr(saddlescope, name, room, raising=False)
@@ -317,10 +319,10 @@ def test_showing_what_is_no_record_is_a_bad_file(capsys, tmp_path, rooms):
 
 def test_reproduce_prints_claims_and_fails_on_a_surprise_only(capsys, tmp_path, rooms):
     assert main(["reproduce", "figure-1", "--out", str(tmp_path), "--quick"]) == 0
-    assert rooms.calls == [("reproduce", ("figure-1",), True)]
+    assert rooms.calls == [("reproduce", ("figure-1",), True, False)]
     assert capsys.readouterr().out == f"{claims_table([CLAIM])}\nin {tmp_path}: report.html, claims.json\n"
     for outcome, expected, code in (("fails", "fails", 0), ("fails", "holds", 1), ("holds", "fails", 1)):
-        rooms.experiments.reproduce = lambda *_, o=outcome, e=expected: [CLAIM | {"outcome": o, "expected": e}]
+        rooms.experiments.reproduce = lambda *_, o=outcome, e=expected, **__: [CLAIM | {"outcome": o, "expected": e}]
         assert main(["reproduce", "--out", str(tmp_path), "--json"]) == code
         out, err = capsys.readouterr()
         document = json.loads(out)

@@ -1,6 +1,7 @@
 """Tasks give what their formulas promise: populations against exact quadrature, samples against populations, plateau
 heights against the theory's, and bad input against a message of one line."""
 
+import gzip
 import itertools
 import math
 import sys
@@ -414,6 +415,68 @@ def test_digits_take_the_first_of_each_class():
 def test_digits_can_be_had_twice_unharmed():
     Digits().data("vectors").x[:] = -1.0
     assert Digits().data("vectors").x.min() == 0.0
+
+
+def write_idx(path, array, packed=False):
+    head = bytes([0, 0, 8, array.ndim]) + b"".join(int(n).to_bytes(4, "big") for n in array.shape)
+    content = head + array.astype(np.uint8).tobytes()
+    path.write_bytes(gzip.compress(content) if packed else content)
+
+
+@pytest.mark.parametrize("form", ["idx", "gz", "npz", "floats"])
+def test_digits_of_a_file_are_those_of_the_source(form, tmp_path):
+    from sklearn.datasets import load_digits
+
+    x, y = load_digits(return_X_y=True)
+    x, y = x[:300].reshape(-1, 8, 8), y[:300]
+    name = {"idx": "t-images-idx3-ubyte", "gz": "t-images-idx3-ubyte.gz"}.get(form, "own.npz")
+    if form in ("idx", "gz"):
+        write_idx(tmp_path / name, 15 * x, form == "gz")
+        write_idx(tmp_path / name.replace("images-idx3", "labels-idx1"), y, form == "gz")
+    else:
+        np.savez(tmp_path / name, x=(15 * x).astype(np.uint8) if form == "npz" else x, y=y)
+    own = Digits(file=str(tmp_path / name), classes=(3, 5), per_class=10).data("vectors")
+    known = Digits(classes=(3, 5), per_class=10).data("vectors")
+    np.testing.assert_array_equal(own.y, known.y)
+    np.testing.assert_allclose(own.x, known.x * (240 / 255 if form != "floats" else 1.0), rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ("short", "declares 16 numbers and holds 15"),
+        ("long", "holds more"),
+        ("type", "needs to be an idx file of bytes with 3 axes"),
+        ("gz", "needs to be a whole .gz file"),
+        ("labels", "as many labels"),
+        ("name", "found neither"),
+        ("huge", "more than any MNIST has"),
+    ],
+)
+def test_a_damaged_file_of_digits_is_named(damage, words, tmp_path):
+    path = tmp_path / ("own" if damage == "name" else "t-images-idx3-ubyte")
+    write_idx(path, np.zeros((4, 2, 2)), damage == "gz")
+    write_idx(tmp_path / "t-labels-idx1-ubyte", np.zeros(3 if damage == "labels" else 4))
+    content = path.read_bytes()
+    path.write_bytes(
+        {
+            "short": content[:-1],
+            "long": content + b"0",
+            "type": content[:2] + b"\x0d" + content[3:],
+            "gz": content[:-9],
+            "huge": content[:4] + b"\xff" * 4 + content[8:],
+        }.get(damage, content)
+    )
+    with pytest.raises(DataError, match=words) as error:
+        Digits(file=str(path), classes=(0, 1)).data("vectors")
+    assert "\n" not in str(error.value)
+
+
+def test_digits_that_a_file_lacks_are_refused(tmp_path):
+    np.savez(tmp_path / "own.npz", x=np.zeros((4, 2), np.uint8), y=np.zeros(4))
+    with pytest.raises(ValueError, match=r"classes needs digits that are in .*own.npz.*found 1") as error:
+        Digits(file=str(tmp_path / "own.npz"), classes=(0, 1)).data("vectors")
+    assert_one_line(error)
 
 
 @pytest.mark.parametrize(

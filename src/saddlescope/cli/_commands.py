@@ -122,7 +122,7 @@ def reproduce(command: Reproduce) -> Exit:
     _check_writable(command.out)
     runs.keep_compiled_programs()
     with Progress() as progress:
-        claims = experiments.reproduce(command.names, command.out, command.quick, progress)
+        claims = experiments.reproduce(command.names, command.out, command.quick, progress, fresh=command.fresh)
     if command.json:
         _print_json({"schema": "saddlescope.claims/1", "quick": command.quick, "claims": claims})
     else:

@@ -14,8 +14,8 @@ Progress = Callable[[float | None, str], None]
 class Claim:
     """A sentence, measured over seeds.
 
-    - `value`: the median over seeds; `interval`: their smallest and largest value.
-    - `bounds`: between which every seed has to lie for the claim to hold.
+    - `value`: the median over seeds; `interval`: their smallest and largest value. Where the sentence speaks of the mean over seeds: the mean, and its 95% interval.
+    - `bounds`: between which every seed, or the interval of the mean, has to lie for the claim to hold.
     - `outcome`: "holds" or "fails", or "conditional" with the `condition`.
     - `expected`: the outcome committed beside the code: a change is an error.
     - `status`: theorem | asymptotic | heuristic | conjecture.
@@ -80,15 +80,47 @@ def claim(
     )
 
 
+def claim_of_mean(
+    experiment: str,
+    panel: str,
+    name: str,
+    sentence: str,
+    mean: float,
+    interval: tuple[float, float],
+    bounds: tuple[float, float],
+    seeds: int,
+    *,
+    expected: str = "holds",
+    status: str = "asymptotic",
+) -> Claim:
+    """A claim about a mean over seeds: it holds if the 95% interval of the mean lies within the bounds, both included."""
+    known = bool(np.all(np.isfinite([mean, *interval])))
+    holds = known and bounds[0] <= interval[0] <= interval[1] <= bounds[1]
+    return Claim(
+        experiment,
+        panel,
+        name,
+        sentence,
+        float(mean) if known else None,
+        (float(interval[0]), float(interval[1])) if known else None,
+        bounds,
+        seeds,
+        "holds" if holds else "fails",
+        expected,
+        status,
+    )
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """What an experiment leaves: its claims, pictures (paths relative to the report), a table of text and a few words for the report."""
+    """What an experiment leaves: its claims, pictures and record files (paths in the report's directory), a table of text and a few words for the report."""
 
     claims: list[Claim]
     pictures: list[Path] = field(default_factory=list)
     table: str = ""
     setting: str = ""
     summary: str = ""
+    files: list[Path] = field(default_factory=list)
 
 
 class Experiment(Protocol):

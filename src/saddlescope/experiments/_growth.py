@@ -56,8 +56,17 @@ def rest_when_grown(
 
 def exponent(scales: Sequence[float], rests: np.ndarray) -> Exponent:
     """From `rests` [seeds, scales] to the slope. Needs two seeds and two scales."""
-    x = np.log(np.asarray(scales))
-    slopes = np.polyfit(x, np.log(rests).T, 1)[0]
-    half = student.ppf(0.975, len(slopes) - 1) * np.std(slopes, ddof=1) / np.sqrt(len(slopes))
-    mean = float(np.mean(slopes))
-    return Exponent(tuple(float(s) for s in slopes), mean, (mean - float(half), mean + float(half)))
+    return slope(np.log(np.asarray(scales)), np.log(rests))
+
+
+def slope(x: np.ndarray, y: np.ndarray) -> Exponent:
+    """The slope of `y` [seeds, points] over `x` [points], a straight line fitted to each seed. Needs two seeds and two points."""
+    return mean_of(np.polyfit(np.asarray(x, float), np.asarray(y, float).T, 1)[0])
+
+
+def mean_of(values: Sequence[float] | np.ndarray) -> Exponent:
+    """Values, one a seed, with their mean and its 95% interval (Student's t)."""
+    each = np.asarray(values, float)
+    half = float(student.ppf(0.975, len(each) - 1) * np.std(each, ddof=1) / np.sqrt(len(each)))
+    mean = float(np.mean(each))
+    return Exponent(tuple(float(v) for v in each), mean, (mean - half, mean + half))

@@ -6,10 +6,13 @@ backend nor the user's `rcParams` is changed.
 """
 
 from ._animate import animate
+from ._curve_families import CurveFamily, curve_families
+from ._drops import Drops, drops
 from ._exponents import PowerLaw, power_laws
 from ._figure_1 import figure_1
 from ._figure_4 import Curve, Map, curves_and_maps
 from ._figure_6 import overlaid
+from ._measured_lines import LinePanel, MeasuredLine, measured_lines
 from ._run import run_figure
 from ._save import save
 from ._scoreboard import ScoredEnd, scoreboard
@@ -17,13 +20,20 @@ from ._strips import Strip, strips
 
 __all__ = [
     "Curve",
+    "CurveFamily",
+    "Drops",
+    "LinePanel",
     "Map",
+    "MeasuredLine",
     "PowerLaw",
     "ScoredEnd",
     "Strip",
     "animate",
+    "curve_families",
     "curves_and_maps",
+    "drops",
     "figure_1",
+    "measured_lines",
     "overlaid",
     "power_laws",
     "run_figure",

@@ -86,6 +86,7 @@ class Reproduce:
     quick: Annotated[bool, arg(help="fewer seeds and shorter runs, to see that it works", help_behavior_hint="")] = (
         False
     )
+    fresh: Annotated[bool, arg(help="compute again what is done already in DIR", help_behavior_hint="")] = False
     json: Annotated[bool, arg(help="print the claims as JSON on stdout, and nothing else", help_behavior_hint="")] = (
         False
     )

