@@ -63,6 +63,7 @@ _ROOMS = (
     "theory",
     "runs",
     "experiments",
+    "watch",
     "plots",
 )
 
