@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .law import Law, fit, unsaturated
+from .law import Laws, fit, unsaturated
 from .recording import Recording
 
 #: The loss has left the plateau when it has fallen by this part of its height.
@@ -232,51 +232,40 @@ def _hypotheses(
     tau: NDArray, gain: NDArray, sizes: NDArray, levels: list[float]
 ) -> tuple[NDArray, NDArray, NDArray, float]:
     """Remaining times (in tau), weights, orders of every combination; the relative error of the best fit."""
-    times, logs, orders, best = [], [], [], np.inf
+    times, weights, orders, errors = [], [], [], []
     smallest = int(np.argmin(sizes))
-    others = np.delete(sizes, smallest)
-    end = tau[-1]
-    grown = False
+    alphas, fractions = (a.ravel() for a in np.meshgrid(np.exp(ALPHAS), FRACTIONS))
+    least = fractions * alphas * sizes[smallest]
+    gaps = np.maximum(alphas[:, None] * np.delete(sizes, smallest) - least[:, None], 0.0)
+    prior = -0.5 * ((np.log(alphas) - ALPHA_MEAN) / ALPHA_SPREAD) ** 2
+    end, grown = tau[-1], False
     for window in WINDOWS:
         chosen = (tau >= window * end) & (gain > 0)
         t, s = tau[chosen], gain[chosen]
-        if t.size < LEAST_SNAPSHOTS or np.unique(s).size < LEAST_SNAPSHOTS:
-            continue
-        if s[-1] < LEAST_GROWTH * s[0]:
+        if np.unique(s).size < LEAST_SNAPSHOTS or s[-1] < LEAST_GROWTH * s[0]:
             continue
         grown = True
-        found: list[tuple[float, float, Law]] = []
-        for log_alpha in ALPHAS:
-            alpha = np.exp(log_alpha)
-            prior = -0.5 * ((log_alpha - ALPHA_MEAN) / ALPHA_SPREAD) ** 2
-            for fraction in FRACTIONS:
-                least = fraction * alpha * sizes[smallest]
-                fitted = fit(t, s, np.maximum(alpha * others - least, 0.0), least)
-                if fitted is not None:
-                    found.append((fitted[1], prior, fitted[0]))
-        if not found:
+        laws, error = fit(t, s, gaps, least)
+        if not np.any(np.isfinite(error)):
             continue
-        smallest_error = min(error for error, _, _ in found)
-        variance = smallest_error + (LEAST_ERROR * end) ** 2
-        best = min(best, np.sqrt(smallest_error) / end)
-        top = max(prior - 0.5 * INDEPENDENT * error / variance for error, prior, _ in found)
-        for error, prior, law in found:
-            log = prior - 0.5 * INDEPENDENT * error / variance - top
-            if log < -8:
-                continue
-            ends = law.gains_where(np.array(levels), s[-1])
-            times += law.times_from(s[-1], ends).tolist()
-            logs += [log] * len(levels)
-            orders += [law.order(gain) for gain in ends]
+        errors.append(np.sqrt(error.min()) / end)
+        log = prior - 0.5 * INDEPENDENT * error / (error.min() + (LEAST_ERROR * end) ** 2)
+        weight = np.exp(log - log.max())
+        kept = weight > 3e-4
+        laws = Laws(laws.rate[kept], gaps[kept], least[kept])
+        ends = laws.gains_where(np.array(levels), s[-1])
+        times.append(laws.times_from(s[-1], ends).ravel())
+        weights.append(np.repeat(weight[kept], len(levels)))
+        orders.append(laws.orders(ends).ravel())
     if not times:
         if grown:
             raise Abstention("no law of growth fits what the layers gained")
         raise Abstention(
             f"too little has been seen: the gain has not grown by a factor {LEAST_GROWTH:g} over {LEAST_SNAPSHOTS} snapshots"
         )
-    if best > 0.05:
-        raise Abstention(f"the law misses what the layers gained by {best:.0%} of the time that has passed")
-    return np.array(times), np.exp(logs), np.array(orders, float), best
+    if min(errors) > 0.05:
+        raise Abstention(f"the law misses what the layers gained by {min(errors):.0%} of the time that has passed")
+    return np.concatenate(times), np.concatenate(weights), np.concatenate(orders).astype(float), float(min(errors))
 
 
 def _quantiles(times: NDArray, weights: NDArray) -> tuple[float, float, float]:

@@ -23,73 +23,82 @@ _POINTS = 240
 _FARTHEST = 1e10
 
 
-class Law(NamedTuple):
-    """`rate` C; `gaps` d_l [layers - 1] of all layers but the smallest; `least` A_m of the smallest; `start`: the time at which S = 0."""
+class Laws(NamedTuple):
+    """Several laws at once, one a row: `rate` C [laws]; `gaps` d_l [laws, layers - 1] of all layers but the smallest; `least` A_m of the smallest [laws]."""
 
-    rate: float
+    rate: NDArray
     gaps: NDArray
-    least: float
-    start: float
+    least: NDArray
 
     def growth(self, gain: NDArray) -> NDArray:
-        """dS/dtau at gains S, of any shape."""
-        return self.rate * _product(np.sqrt(np.maximum(self.least + gain, 0.0)), self.gaps)
+        """dS/dtau at gains S [laws, any], each at least -A_m."""
+        u = np.sqrt(np.maximum(self.least[:, None] + gain, 0.0))
+        return self.rate[:, None] * u * np.exp(0.5 * _log_product(u, self.gaps))
 
     def gains_where(self, levels: NDArray, now: float) -> NDArray:
-        """The gains S >= `now` at which dS/dtau reaches each of the levels: `now` where it has. It grows with S like a power between 1/2 and half the layers."""
+        """The gains S >= `now` > 0 at which dS/dtau reaches each of the levels, [laws, levels]: `now` where it has.
+
+        It grows with S like a power between 1/2 and half the layers, which is read off a table in logarithms: to 1e-3.
+        """
         grid = now * np.geomspace(1.0, _FARTHEST, _POINTS)
-        return np.exp(np.interp(np.log(levels), np.log(self.growth(grid)), np.log(grid)))
+        growths = np.log(self.growth(np.broadcast_to(grid, (self.rate.size, _POINTS))))
+        return np.exp(np.stack([np.interp(np.log(levels), row, np.log(grid)) for row in growths]))
 
     def times_from(self, first: float, last: NDArray) -> NDArray:
-        """The times from gain `first` to gains `last` >= `first`."""
-        start = float(np.sqrt(max(self.least + first, 0.0)))
-        return elapsed(np.sqrt(np.maximum(self.least + last, 0.0)), start, self.gaps) / self.rate
+        """The times from gain `first` to gains `last` [laws, any] >= `first`."""
+        start = np.sqrt(np.maximum(self.least + first, 0.0))
+        return elapsed(np.sqrt(np.maximum(self.least[:, None] + last, 0.0)), start, self.gaps) / self.rate[:, None]
 
-    def order(self, gain: float) -> int:
-        """How many layers are small against `gain`: their A_l is below it."""
-        return int(self.least < gain) + int(np.sum(self.gaps + self.least < gain))
+    def orders(self, gain: NDArray) -> NDArray:
+        """How many layers are small against gains [laws, any]: their A_l is below it."""
+        sizes = np.concatenate([self.least[:, None], self.gaps + self.least[:, None]], axis=1)
+        return np.sum(sizes[:, :, None] < gain[:, None, :], axis=1)
 
 
-def elapsed(u: NDArray, start: float, gaps: NDArray) -> NDArray:
+def elapsed(u: NDArray, start: NDArray, gaps: NDArray) -> NDArray:
     r"""$\int_{start}^{u} 2\,du / \prod_l \sqrt{u^2 + d_l}$, the time at C = 1 of the motion above.
 
-    **Arguments:** `u` [samples], each at least `start` >= 0; `gaps` [layers - 1], not negative.
+    **Arguments:** `u` [laws, samples], each at least its `start` [laws] >= 0; `gaps` [laws, layers - 1], not negative. A start at 0 needs at most one gap that vanishes.
 
-    **Holds** to 1e-3 of the largest (trapezoids in asinh of u; measured against quadrature in the tests). Infinite from `start` = 0 where two or more gaps vanish.
+    **Holds** to 1e-3 of the largest (trapezoids in asinh of u; held against quadrature by a test).
     """
-    top = float(np.max(u, initial=start))
-    if top <= start:
-        return np.zeros_like(u)
-    positive = gaps[gaps > 0]
-    unit = max(min(np.sqrt(positive.min()) if positive.size else top, top) / 8, start / 4, 1e-9 * top)
-    nodes = unit * np.sinh(np.linspace(np.arcsinh(start / unit), np.arcsinh(top / unit), _POINTS))
+    top = np.maximum(u.max(axis=1), start)
+    smallest = np.where(gaps > 0, gaps, np.inf).min(axis=1, initial=np.inf)
+    unit = np.maximum.reduce([np.minimum(np.sqrt(smallest), top) / 8, start / 4, 1e-9 * top])
+    low, high = np.arcsinh(start / unit), np.arcsinh(top / unit)
+    width = (high - low) / (_POINTS - 1)
+    nodes = unit[:, None] * np.sinh(low[:, None] + width[:, None] * np.arange(_POINTS))
     with np.errstate(divide="ignore"):
-        integrand = 2 / np.prod(np.sqrt(nodes[:, None] ** 2 + gaps), axis=1)
-    # d(u) = sqrt(unit^2 + u^2) d(asinh): a smooth integrand in that variable
-    integrand = integrand * np.sqrt(unit**2 + nodes**2)
-    step = np.arcsinh(top / unit) - np.arcsinh(start / unit)
-    step /= _POINTS - 1
-    total = np.concatenate([[0.0], np.cumsum(0.5 * step * (integrand[1:] + integrand[:-1]))])
-    return np.interp(u, nodes, total)
+        # du = sqrt(unit^2 + u^2) d(asinh): a smooth integrand in that variable
+        integrand = 2 * np.sqrt(unit[:, None] ** 2 + nodes**2) * np.exp(-0.5 * _log_product(nodes, gaps))
+    panels = 0.5 * width[:, None] * (integrand[:, 1:] + integrand[:, :-1])
+    total = np.concatenate([np.zeros((u.shape[0], 1)), np.cumsum(panels, axis=1)], axis=1)
+    return np.stack([np.interp(row, at, of) for row, at, of in zip(u, nodes, total, strict=True)])
 
 
-def fit(tau: NDArray, gain: NDArray, gaps: NDArray, least: float) -> tuple[Law, float] | None:
-    """The rate and the start that bring the law with these gaps nearest to what was seen, by least squares in time, and the mean squared error (of tau).
+def fit(tau: NDArray, gain: NDArray, gaps: NDArray, least: NDArray) -> tuple[Laws, NDArray]:
+    """The rates that bring laws with these gaps nearest to what was seen, by least squares in time (when they started is free), and mean squared errors of tau.
 
-    **Arguments:** `tau`, `gain` [samples], three or more of different gain >= 0.
+    **Arguments:** `tau`, `gain` [samples], three or more of different gain > 0; `gaps` [laws, layers - 1], `least` [laws].
 
-    **Returns:** None where no positive rate fits.
+    **Returns:** the laws and their errors [laws]; where no positive rate fits, the rate is NaN and the error infinite.
     """
-    u = np.sqrt(least + gain)
-    x = elapsed(u, float(np.sqrt(least)) if least > 0 or np.count_nonzero(gaps == 0) < 2 else float(u.min()), gaps)
-    spread = x - x.mean()
-    square = float(spread @ spread)
-    slope = float(spread @ tau) / square if square > 0 else 0.0
-    if not (np.isfinite(slope) and slope > 0):
-        return None
-    start = float(tau.mean() - slope * x.mean())
-    error = tau - start - slope * x
-    return Law(1 / slope, gaps, least, start), float(np.mean(error**2))
+    u = np.sqrt(least[:, None] + gain)
+    # from the first sample on: from u = 0 the time may be infinite
+    x = elapsed(u, u.min(axis=1), gaps)
+    spread = x - x.mean(axis=1, keepdims=True)
+    square = np.sum(spread**2, axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slope = spread @ (tau - tau.mean()) / square
+    error = tau - tau.mean() - slope[:, None] * spread
+    right = np.isfinite(slope) & (slope > 0)
+    return Laws(1 / np.where(right, slope, np.nan), gaps, least), np.where(right, np.mean(error**2, axis=1), np.inf)
+
+
+def _log_product(u: NDArray, gaps: NDArray) -> NDArray:
+    """Sum over layers of ln(u^2 + d_l), [laws, any]; -inf where one vanishes."""
+    with np.errstate(divide="ignore"):
+        return sum((np.log(u**2 + gaps[:, l, None]) for l in range(gaps.shape[1])), np.zeros_like(u))
 
 
 def unsaturated(fall: float, drop: float) -> float:
@@ -105,7 +114,3 @@ def unsaturated(fall: float, drop: float) -> float:
         raise ValueError(f"unsaturated: needs 0 < fall < drop, found fall = {fall} and drop = {drop}.")
     a = 1 - np.sqrt(1 - fall / drop)
     return float(2 * drop * a / (1 - a))
-
-
-def _product(u: NDArray, gaps: NDArray) -> NDArray:
-    return u * np.prod(np.sqrt(u[..., None] ** 2 + gaps), axis=-1)
