@@ -42,6 +42,8 @@ LOW_LOSS, LOW_GRADIENT = 0.02, 0.02
 ALTERNATES = -0.75
 #: `push` of steps that overshoot or are held by noise; of steps too short to see within the stall (times its steps).
 OVERSHOOTS, NOISY, SHORT = 0.3, 2e-3, 0.1
+#: `efficiency` of steps that are wasted, and a scatter of the loss that is none.
+WASTED, STEADY = 0.1, 0.01
 
 
 @dataclass(frozen=True)
@@ -100,12 +102,14 @@ def diagnose_stall(recording: Recording, stall: Stall) -> Card:
 
 def _cause(e: dict[str, float], stall: Stall, ahead: Forecast) -> tuple[str, str]:
     """The first cause whose evidence is there. A comparison with NaN is false: what was not seen says nothing."""
-    if e["frozen"] + e["still"] >= MANY:
-        return "frozen", f"{e['frozen']:.0%} of the weights are frozen and {e['still']:.0%} get no gradient"
+    if e["frozen"] >= MANY:
+        return "frozen", f"{e['frozen']:.0%} of the weights are frozen"
     if e["dead"] >= MOST:
         return "dead units", f"{e['dead']:.0%} of a layer's units are zero on every sample of the probe"
     if e["saturated"] >= MOST:
         return "saturated units", f"{e['saturated']:.0%} of a layer's units are saturated on the probe"
+    if e["frozen"] + e["still"] >= MANY:
+        return "frozen", f"{e['frozen']:.0%} of the weights are frozen and {e['still']:.0%} get no gradient"
     changed = e["rate_after"]
     if not stall.ongoing and (changed > 1.3 or changed < 0.75) and e["rate_change_at"] < 0.25:
         return "schedule", f"the learning rate changed by a factor {changed:.3g} where the stall ends"
@@ -122,6 +126,11 @@ def _of_motion(e: dict[str, float], stall: Stall, ahead: Forecast) -> tuple[str,
         return (
             "large learning rate",
             f"the loss alternates from step to step (correlation of its changes {e['alternation']:.2f})",
+        )
+    if e["push"] > NOISY and e["efficiency"] < WASTED and e["spread"] < STEADY:
+        return (
+            "large learning rate",
+            f"each step should lower the loss by {e['push']:.1%} of itself, and all of them together do {e['efficiency']:.1%} of that, without noise: they overshoot",
         )
     if e["push"] > OVERSHOOTS and e["relative_height"] > 0.5:
         return "large learning rate", f"each step should lower the loss by {e['push']:.0%} of itself, and does not"
@@ -148,7 +157,7 @@ def _of_motion(e: dict[str, float], stall: Stall, ahead: Forecast) -> tuple[str,
             "noise",
             f"steps should lower the loss by {e['push']:.2%} each, and it scatters by {e['spread']:.1%} of itself instead",
         )
-    if e["reach"] > SLOPE and e["push"] * e["steps"] < SHORT and grown < GROWS:
+    if e["reach"] > SLOPE and e["push"] * e["steps"] < SHORT and grown < GROWS and not e["efficiency"] < WASTED:
         return (
             "small learning rate",
             f"the slope is there (reach {e['reach']:.2g}), yet all steps of the stall should lower the loss by {e['push'] * e['steps']:.2%}",
@@ -162,7 +171,9 @@ def _of_motion(e: dict[str, float], stall: Stall, ahead: Forecast) -> tuple[str,
 
 def _located(recording: Recording, card: Card, ahead: Forecast) -> Card:
     """A saddle's card with the layer whose width changes next, how its width was counted, and the widths."""
-    inside = (recording.step >= card.stall.start) & (recording.step <= card.stall.end)
+    # in the middle of the stall: towards its end the next units are in use already
+    middle = card.stall.end if card.stall.ongoing else (card.stall.start + card.stall.end) // 2
+    inside = recording.step <= middle
     kind, widths = effective_widths(recording)
     here = tuple(_last_seen(widths[inside][:, j]) for j in range(widths.shape[1])) if inside.any() else ()
     layer = None

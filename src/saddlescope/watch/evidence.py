@@ -3,7 +3,7 @@ r"""Numbers about a stall, from which a diagnosis is made and which stand on its
 With g the norm of the gradient, W that of all weights, L the loss and $\eta$ the learning rate (over 1 - momentum):
 
 - `reach` g W / L: by what part of itself the loss would fall if the weights moved by their own size along the slope. Small near a fixed point, of order 1 elsewhere.
-- `push` $\eta g^2 / L$: by what part of itself the loss should fall in one step.
+- `push` $\eta g^2 / L$: by what part of itself the loss should fall in one step; `efficiency`: what it falls over that. 1 where steps are short, 0 where they overshoot or noise holds the loss.
 """
 
 import numpy as np
@@ -20,7 +20,12 @@ def gather(recording: Recording, stall: Stall) -> dict[str, float]:
     found = {"steps": float(stall.end - stall.start), "snapshots": float(inside.sum())}
     found |= _of_losses(recording, stall, losses)
     found |= _of_gradients(recording, stall, inside)
-    found |= _of_units(recording, inside)
+    found["efficiency"] = (
+        found["drift"] / (0.75 * found["steps"] * found["push"])
+        if found["push"] > 0 and found["steps"] > 0
+        else float("nan")
+    )
+    found |= _of_units(recording, stall, inside)
     found |= _of_schedule(recording, stall)
     found |= _of_epochs(recording)
     found |= _of_stillness(recording, inside)
@@ -93,12 +98,17 @@ def _of_gradients(recording: Recording, stall: Stall, inside: NDArray) -> dict[s
     return found
 
 
-def _of_units(recording: Recording, inside: NDArray) -> dict[str, float]:
+def _of_units(recording: Recording, stall: Stall, inside: NDArray) -> dict[str, float]:
+    """The largest part of a layer's units that is dead, and saturated: on the stall, or where layers were last looked at before its end."""
     found = dict.fromkeys(("dead", "saturated"), float("nan"))
     for name in found:
-        values = recording.measures[name][inside]
-        if np.any(np.isfinite(values)):
-            found[name] = float(np.nanmax(np.nanmedian(_finite_rows(values), axis=0)))
+        values = recording.measures[name]
+        if values.shape[1] and np.any(np.isfinite(values[inside])):
+            found[name] = float(np.nanmax(np.nanmedian(_finite_rows(values[inside]), axis=0)))
+            continue
+        before = _finite_rows(values[recording.step <= stall.end])
+        if before.size:
+            found[name] = float(np.nanmax(before[-1]))
     return found
 
 
@@ -163,7 +173,7 @@ def _of_epochs(recording: Recording) -> dict[str, float]:
 def _of_stillness(recording: Recording, inside: NDArray) -> dict[str, float]:
     """Parts of the weights, counted in numbers, that are frozen, and that should move and do not."""
     sizes = np.array([float(np.prod(shape)) if shape else 1.0 for shape in recording.weight_shapes])
-    if not sizes.size or not inside.any():
+    if not sizes.size or inside.sum() < 3:
         return {"frozen": float("nan"), "still": float("nan")}
     norms = recording.weight_norm[inside]
     seen = np.all(np.isfinite(norms), axis=0)

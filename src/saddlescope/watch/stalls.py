@@ -11,15 +11,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..series import find_plateaus
+from ..series import PlateauConstants, find_plateaus
 from .recording import Recording
 
 #: Blocks that a series is cut into; snapshots of the probe that are enough to prefer it.
 BLOCKS, ENOUGH = 120, 16
 #: A stall ends where the loss has left its height by this part of the next drop, and by so many standard deviations of a block.
 LEFT, DEVIATIONS = 0.1, 4.0
+#: A stall lasts more blocks than this.
+SHORTEST = 3
 #: A stretch at the end is a stall if it lasts for this part of the run within this part of all that the loss ever fell.
 LAST, FLAT = 0.2, 0.02
+#: A run whose loss never moved by more than this part of itself is one stall.
+STANDS = 0.05
+#: Of a log, a plateau is a part in fifty of the whole fall away from its neighbours: slow drift within that is none.
+CONSTANTS = PlateauConstants(loss_difference=FLAT)
+#: Blocks grow as this part of the steps before them, until all are equally long: early plateaus are short.
+EARLY = 0.08
 
 
 @dataclass(frozen=True)
@@ -62,9 +70,7 @@ def smooth(recording: Recording) -> Smooth:
         step, loss = recording.loss_step[seen].astype(float), recording.loss[seen]
     if loss.size < 8:
         raise ValueError(f"A stall needs at least 8 finite losses to be seen: found {loss.size}.")
-    # blocks of equal duration, so that snapshots that get sparser weigh as much as dense ones
-    edges = np.linspace(step[0], step[-1] + 1e-9 * max(1.0, abs(step[-1])), min(BLOCKS, loss.size) + 1)
-    block = np.clip(np.searchsorted(edges, step, "right") - 1, 0, edges.size - 2)
+    block = np.searchsorted(_edges(step), step, "right")
     kept = np.unique(block)
     middle = np.array([np.median(loss[block == b]) for b in kept])
     at = np.array([np.mean(step[block == b]) for b in kept])
@@ -72,6 +78,15 @@ def smooth(recording: Recording) -> Smooth:
     bends = np.diff(middle, 2)
     noise = float(1.4826 * np.median(np.abs(bends)) / np.sqrt(6)) if bends.size else 0.0
     return Smooth(at, middle, noise)
+
+
+def _edges(step: NDArray) -> NDArray:
+    """Where blocks begin: short ones early, then of equal duration."""
+    span = step[-1] - step[0]
+    found = [0.0]
+    while found[-1] < span:
+        found.append(found[-1] + max(min(span / BLOCKS, EARLY * found[-1]), 2.0 * span / max(step.size, 1)))
+    return step[0] + np.array(found[1:])
 
 
 def find_stalls(recording: Recording) -> tuple[Stall, ...]:
@@ -89,7 +104,7 @@ def find_stalls(recording: Recording) -> tuple[Stall, ...]:
         slope = -_slopes(t, loss)
         floor = max(noise / max(np.ptp(t), 1e-300), 1e-12 * whole / max(np.ptp(t), 1e-300))
         speed = np.sqrt(np.maximum(slope, floor))
-        plateaus = find_plateaus(t, loss, speed)
+        plateaus = find_plateaus(t, loss, speed, CONSTANTS)
         heights = [p.loss for p in plateaus] + [float(np.median(loss[-max(2, tenth // 2) :]))]
         for k, plateau in enumerate(plateaus):
             fall = plateau.loss - heights[k + 1]
@@ -97,6 +112,8 @@ def find_stalls(recording: Recording) -> tuple[Stall, ...]:
                 continue
             inside = np.abs(loss - plateau.loss) <= max(LEFT * fall, DEVIATIONS * noise)
             a, b = _stretch(inside, plateau.index)
+            if b - a < SHORTEST:
+                continue
             confidence = erf(fall / (2 * noise) / sqrt(2)) if noise > 0 else 1.0
             found.append(Stall(round(t[a]), round(t[b]), plateau.loss, False, float(fall), float(confidence)))
     last = _last(t, loss, noise, whole)

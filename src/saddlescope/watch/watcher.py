@@ -136,7 +136,9 @@ class Watcher:
 
     def _consider(self, step: int, params: Any, now: float) -> None:
         """Looks, at as much as the budget allows, or remembers until when it does not allow anything."""
-        kind = next((k for k, share in (("layers", LAYERS_SHARE), ("probe", 1.0)) if self.budget.allows(k, share)), None)
+        kind = next(
+            (k for k, share in (("layers", LAYERS_SHARE), ("probe", 1.0)) if self.budget.allows(k, share)), None
+        )
         if kind is None:
             self.num_late += not self.late
             self.late = True
