@@ -16,7 +16,7 @@ from ._wild_tasks import Data, data
 MOST_STEPS, STOP, AFTER = 12_000, 0.5, 1.05
 PROBE = 256
 #: Forecasts are made at steps that grow by this factor, from this one on.
-FACTOR, FIRST = 1.06, 12
+FACTOR, FIRST = 1.08, 12
 #: Hidden layers are looked at in one snapshot of so many: forecasts need norms and the probe.
 LAYERS_EVERY = 12
 
