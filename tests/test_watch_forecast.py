@@ -24,7 +24,9 @@ def flow(start, target=1.0, fall=0.97):
         return np.prod(w) - fall * target
 
     learned.terminal = True
-    run = solve_ivp(slope, (0, 1e7), np.array(start), method="LSODA", events=learned, rtol=1e-10, atol=1e-14, dense_output=True)
+    run = solve_ivp(
+        slope, (0, 1e7), np.array(start), method="LSODA", events=learned, rtol=1e-10, atol=1e-14, dense_output=True
+    )
     end = run.t[-1]
     t = np.unique(np.concatenate([np.geomspace(end * 1e-3, end, 60), np.linspace(0, end, 240)]))
     return t, run.sol(t).T
@@ -75,9 +77,9 @@ def chain(request):
     return recorded(t, w)
 
 
-@pytest.mark.parametrize(("part", "tolerance"), [(0.5, 0.10), (0.75, 0.05)])
+@pytest.mark.parametrize(("part", "tolerance"), [(0.5, 0.08), (0.75, 0.06)])
 def test_the_end_of_a_product_of_scalars_is_forecast(chain, part, tolerance):
-    # measured: at most 7 % at half and 3 % at three quarters; a product of scalars falls to 0 in one drop, which the forecast does not know
+    # measured: at most 5.4 % at half and 4.1 % at three quarters; a product of scalars falls to 0 in one drop, which the forecast does not know
     end = exit_of(chain)
     told = forecast(chain, int(part * end))
     assert told.status == "law", told
@@ -94,7 +96,9 @@ def test_an_interval_can_be_wrong(chain):
     assert not told.interval[0] <= 1.5 * end <= told.interval[1]
 
 
-@pytest.mark.parametrize(("start", "order"), [((0.02, 0.02, 2.0), 2), ((0.02, 0.02, 0.02), 3), ((0.05, 0.05, 0.05, 3.0), 3)])
+@pytest.mark.parametrize(
+    ("start", "order"), [((0.02, 0.02, 2.0), 2), ((0.02, 0.02, 0.02), 3), ((0.05, 0.05, 0.05, 3.0), 3)]
+)
 def test_the_order_counts_the_small_layers(start, order):
     r = recorded(*flow(start))
     assert forecast(r, int(0.6 * exit_of(r))).order == order
@@ -188,9 +192,15 @@ REFUSED = {
     "few": (lambda r: r.until(int(r.step[5])), "snapshots"),
     "disagree": (_disagreeing, "disagree"),
     "decay": (lambda r: replace(r, weight_norm=r.weight_norm[0] * np.exp(-1e-5 * r.step)[:, None]), "lost"),
-    "still": (lambda r: replace(r, weight_norm=np.broadcast_to(r.weight_norm[0], r.weight_norm.shape).copy()), "gained"),
+    "still": (
+        lambda r: replace(r, weight_norm=np.broadcast_to(r.weight_norm[0], r.weight_norm.shape).copy()),
+        "gained",
+    ),
     "one matrix": (lambda r: replace(r, frozen=np.array([True, True, False])), "1 matrices"),
-    "rate 0": (lambda r: replace(r, learning_rate=np.where(r.step < r.step[-1], RATE, 0.0) * (r.step < r.step[-3])), "learning rate is 0"),
+    "rate 0": (
+        lambda r: replace(r, learning_rate=np.where(r.step < r.step[-1], RATE, 0.0) * (r.step < r.step[-3])),
+        "learning rate is 0",
+    ),
     "no height": (lambda r: replace(r, probe_loss=np.zeros(r.step.size), loss=np.zeros(r.loss.size)), "height"),
 }
 
@@ -237,7 +247,11 @@ def test_after_the_exit_it_is_over():
 @pytest.mark.parametrize("order", [2, 3, 4])
 def test_without_norms_the_probe_has_to_do(order):
     s = np.arange(0, 600, 5)
-    q = 1e-3 * np.exp(0.01 * s) if order == 2 else (1e-3 ** (-(order - 2) / order) * (1 - s / 1000)) ** (-order / (order - 2))
+    q = (
+        1e-3 * np.exp(0.01 * s)
+        if order == 2
+        else (1e-3 ** (-(order - 2) / order) * (1 - s / 1000)) ** (-order / (order - 2))
+    )
     end = np.log(0.2 / 1e-3) / 0.01 if order == 2 else 1000 * (1 - (0.2 / 1e-3) ** (-(order - 2) / order))
     told = forecast(Recording.of(step=s, variation=q, loss_step=s, loss=np.full(s.size, 1.0)), int(0.6 * end))
     assert told.status == "heuristic"

@@ -106,7 +106,7 @@ def certify_torch(model: Any, probe: Any, targets: Any, loss: Callable[[Any, Any
     now = value()
     slopes = torch.autograd.grad(now, weights, allow_unused=True)
     gradient = float(sum(float((g**2).sum()) for g in slopes if g is not None)) ** 0.5
-    size = float(sum(float((p**2).sum()) for p in weights)) ** 0.5
+    size = float(sum(float((p.detach() ** 2).sum()) for p in weights)) ** 0.5
     blocks = {"all": extremes(product(weights), sum(p.numel() for p in weights))}
     blocks |= {name: extremes(product([p]), p.numel()) for name, p in named.items() if p.ndim >= 2}
     insertion = _insertions(torch, network, value)

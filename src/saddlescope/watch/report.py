@@ -59,7 +59,7 @@ class Report:
             "forecasts": [f.as_json() for f in self.history],
             "layers": list(r.layer_names),
             "width_kind": kind,
-            "noise": None if self.series is None else self.series.noise,
+            "noise": None if self.series is None else float(np.median(self.series.noise)),
             "facts": _plain(r.facts),
         }
 

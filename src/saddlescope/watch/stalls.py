@@ -50,11 +50,11 @@ class Stall:
 
 @dataclass(frozen=True)
 class Smooth:
-    """`step`, `loss` [blocks] and the standard deviation of a block's noise."""
+    """`step`, `loss` and the standard deviation of the noise of each block, [blocks]; blocks of fewer losses have more of it."""
 
     step: NDArray
     loss: NDArray
-    noise: float
+    noise: NDArray
 
 
 def smooth(recording: Recording) -> Smooth:
@@ -77,7 +77,8 @@ def smooth(recording: Recording) -> Smooth:
     # second differences of white noise have standard deviation sqrt(6); a median of them is robust against the drops
     bends = np.diff(middle, 2)
     noise = float(1.4826 * np.median(np.abs(bends)) / np.sqrt(6)) if bends.size else 0.0
-    return Smooth(at, middle, noise)
+    count = np.array([np.count_nonzero(block == b) for b in kept])
+    return Smooth(at, middle, noise * np.sqrt(np.maximum(np.median(count) / count, 1.0)))
 
 
 def _edges(step: NDArray) -> NDArray:
@@ -95,7 +96,8 @@ def find_stalls(recording: Recording) -> tuple[Stall, ...]:
     **Raises:** `ValueError` where fewer than 8 finite losses were seen.
     """
     series = smooth(recording)
-    t, loss, noise = series.step, series.loss, series.noise
+    t, loss, each = series.step, series.loss, series.noise
+    noise = float(np.median(each))
     found: list[Stall] = []
     # significance of the whole fall first: where the ends differ by noise, nothing in between is a staircase
     tenth = max(2, loss.size // 10)
@@ -110,34 +112,41 @@ def find_stalls(recording: Recording) -> tuple[Stall, ...]:
             fall = plateau.loss - heights[k + 1]
             if fall <= DEVIATIONS * 2 * noise:
                 continue
-            inside = np.abs(loss - plateau.loss) <= max(LEFT * fall, DEVIATIONS * noise)
+            inside = _kept(np.abs(loss - plateau.loss) <= np.maximum(LEFT * fall, DEVIATIONS * each))
+            inside[plateau.index] = True
             a, b = _stretch(inside, plateau.index)
             if b - a < SHORTEST:
                 continue
             confidence = erf(fall / (2 * noise) / sqrt(2)) if noise > 0 else 1.0
             found.append(Stall(round(t[a]), round(t[b]), plateau.loss, False, float(fall), float(confidence)))
-    last = _last(t, loss, noise, whole)
+    last = _last(t, loss, each)
     if last is not None:
         found = [s for s in found if s.end < last.start]
         found.append(last)
     return tuple(found)
 
 
-def _last(t: NDArray, loss: NDArray, noise: float, whole: float) -> Stall | None:
+def _last(t: NDArray, loss: NDArray, noise: NDArray) -> Stall | None:
     """The stretch at the end on which the loss stands, if it is long."""
     final = float(np.median(loss[-max(2, loss.size // 20) :]))
     highest = float(loss.max())
-    least = max(FLAT * (highest - final), DEVIATIONS * noise, 1e-12 * abs(highest))
-    if abs(loss - final).max() <= FLAT * abs(final):
-        least = max(
-            least, FLAT * abs(final)
-        )  # all of it stands: a fall of a part in fifty of the loss itself is no fall yet
-    a, _ = _stretch(np.abs(loss - final) <= least, loss.size - 1)
+    least = max(FLAT * (highest - final), 1e-12 * abs(highest))
+    if np.all(np.abs(loss - final) <= np.maximum(STANDS * abs(final), DEVIATIONS * noise)):
+        least = max(least, STANDS * abs(final))  # all of it stands: that is no fall yet
+    a, _ = _stretch(_kept(np.abs(loss - final) <= np.maximum(least, DEVIATIONS * noise)), loss.size - 1)
     if t[-1] - t[a] < LAST * (t[-1] - t[0]):
         return None
     drift = abs(float(np.median(loss[a : a + max(2, (loss.size - a) // 4)])) - final)
-    confidence = erf(max(least - drift, 0.0) / max(noise, 1e-300) / sqrt(2)) if noise > 0 else 1.0
+    scatter = float(np.median(noise))
+    least = max(least, DEVIATIONS * scatter)
+    confidence = erf(max(least - drift, 0.0) / scatter / sqrt(2)) if scatter > 0 else 1.0
     return Stall(round(t[a]), round(t[-1]), final, True, None, float(confidence))
+
+
+def _kept(inside: NDArray) -> NDArray:
+    """Whether most of a block and its neighbours are inside: one block that noise threw out ends no stall."""
+    wide = np.concatenate([inside[:1], inside, inside[-1:]]).astype(int)
+    return wide[:-2] + wide[1:-1] + wide[2:] >= 2
 
 
 def _stretch(inside: NDArray, index: int) -> tuple[int, int]:
