@@ -232,7 +232,7 @@ def test_growth_that_slows_down_is_no_plateau():
     gain = 1 - np.exp(-step / 100)
     norms = np.sqrt(1.0 + gain)[:, None] * np.ones(3)
     r = Recording.of(
-        step=step, loss_step=step, loss=1 + np.exp(-step / 1e4), probe_loss=1 + np.exp(-step / 1e4), weights={n: (4, 4) for n in "abc"},
+        step=step, loss_step=step, loss=1 + np.exp(-step / 1e4), probe_loss=1 + np.exp(-step / 1e4), weights=dict.fromkeys("abc", (4, 4)),
         weight_norm=norms, weight_largest=norms, learning_rate=np.full(step.size, 0.1), variation=gain + 1e-3,
     )  # fmt: skip
     assert forecast(r).status == "abstains"

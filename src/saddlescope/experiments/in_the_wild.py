@@ -42,11 +42,21 @@ STALLS, QUICK_STALLS = 16, 2
 ERROR, COVERAGE, GAIN, FALSE_SADDLES = 0.10, (0.7, 0.9), 3.0, 0.05
 #: An error below this would mean that the forecast has seen the exit.
 LEAST = 1e-6
+MEAN = "the answer's mean"
 #: Of exponents of the exit, for networks of 3, 4 and 5 small layers: theory says 2 - L as the scale vanishes, and these scales are not small.
 EXPONENT = 0.25
 
 #: (panel, claim) that are known to fail, of the full list and of the quick one: findings, not to be tuned away.
-FAILS: dict[bool, set[tuple[str, str]]] = {False: set(), True: set()}
+FAILS: dict[bool, set[tuple[str, str]]] = {
+    False: set(),
+    True: {
+        ("MNIST CNN", "error"),
+        ("parity MLP", "error"),
+        ("modular addition MLP", "error"),
+        ("tuned on", "coverage"),
+        ("held out", "coverage"),
+    },
+}
 
 
 def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
@@ -138,6 +148,8 @@ def _claims(by_family: dict[str, list[Scored]], truths: Sequence[tuple[str, str,
         )
         ours = float(np.median([s.error for s in known])) if known else float("nan")
         for rule, errors in _rules(known, group).items():
+            if quick and rule == MEAN:
+                continue  # a quick run has one exit of each network, which is its own mean
             sentence = f"Median error of {rule} over that of the forecast."
             add(panel, rule, sentence, errors, lambda values, ours=ours: np.median(values) / ours, (GAIN, 1e9))
         abstained = [s.predicted is None for s in group if s.exit is not None]
@@ -175,7 +187,7 @@ def _rules(known: Sequence[Scored], group: Sequence[Scored]) -> dict[str, list[f
     return {
         "an exponential": [rule_error(s.exponential, s.exit or 1.0) for s in known],
         "a line through the loss": [rule_error(s.line, s.exit or 1.0) for s in known],
-        "the answer's mean": mean_errors(group),
+        MEAN: mean_errors(group),
     }
 
 
