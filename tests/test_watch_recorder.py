@@ -5,6 +5,7 @@ import gc
 import random
 import subprocess
 import sys
+import time
 import warnings
 
 import numpy as np
@@ -363,16 +364,20 @@ def test_a_real_loop_keeps_to_its_budget():
     torch.manual_seed(0)
     model = mlp(width=100, inputs=50)
     x = torch.randn(256, 50)
-    watcher = Watcher(model, probe=x[:32], every=5)
-    for step in range(200):
+    watcher = Watcher(model, probe=x[:32], every=5, budget=0.1)
+    # on a machine that others use too, time that passes says little: this clock stands still while others run
+    watcher.budget.clock = time.process_time
+    for step in range(10_000):
         loss = model(x).square().mean()
         model.zero_grad()
         loss.backward()
         watcher(step, loss)
-    # one look may take longer than any before it did, on a machine that others use too
+        if watcher.budget.elapsed() > 1:
+            break
+    # one look may take longer than any before it did
     longest = max(watcher.budget.costs.values())
-    allowed = 0.03 * (watcher.budget.elapsed() - watcher.budget.spent)
-    assert watcher.budget.spent <= allowed + 10 * longest
+    allowed = 0.1 * (watcher.budget.elapsed() - watcher.budget.spent)
+    assert watcher.budget.spent <= allowed + longest
     assert watcher.recording().step.size >= 2
 
 
