@@ -61,7 +61,10 @@ def measure(shown: Shown, *, reference: float = 0.0, epsilon: float = 0.0, origi
             found["rays"] = np.nan
         return found
     active = by_activity(view, tau)
-    found["rank"], found["active"] = float(rank(view.outputs, view.scale, tau)), float(active.width)
+    found["rank"], found["active"] = (
+        float(rank(shown.sum() / np.sqrt(len(shown.phi)), view.scale, tau)),
+        float(active.width),
+    )
     manifolds: list[AbstractManifold] = []
     if exact and shown.facts.linear:
         manifolds.append(Rank(int(found["rank"])))
