@@ -6,6 +6,7 @@ from .recording import MOST_LOSSES
 
 #: So many first losses are kept all; of the later ones every second is dropped when there is no more room, and every second of those to come.
 FIRST = MOST_LOSSES // 5
+assert (MOST_LOSSES - 1 - FIRST) % 2 == 1
 
 
 class Losses:
@@ -27,10 +28,12 @@ class Losses:
         if self.count >= FIRST and self.since < self.stride:
             return
         if self.count == MOST_LOSSES - 1:  # one place stays free for the last
-            kept = FIRST + (MOST_LOSSES - 1 - FIRST + 1) // 2
+            kept = FIRST + (self.count - FIRST + 1) // 2  # of an odd number the last is among them
             self.step[FIRST:kept] = self.step[FIRST : self.count : 2]
             self.loss[FIRST:kept] = self.loss[FIRST : self.count : 2]
             self.count, self.stride = kept, 2 * self.stride
+            if self.since < self.stride:
+                return
         self.step[self.count], self.loss[self.count] = step, loss
         self.count += 1
         self.since = 0

@@ -22,10 +22,10 @@ NAMES = ("rank", "rays", "copies", "active", "units", "imbalance", "manifold_dis
 
 
 def noise_floor(epsilon: float) -> float:
-    r"""The smallest tolerance at which a width means something for weights kept with this spacing of numbers, relative.
+    r"""How much of S may be rounding where weights are kept with this spacing of numbers, as a part of the root sum of squares of what units contribute.
 
-    Rounding moves every weight by a random part of at most $\epsilon / 2$, root mean square $\epsilon / \sqrt{12}$; S, made of two factors, then moves by $\epsilon / \sqrt 6$
-    relative to the sum of what units contribute. Three times that.
+    Rounding moves every weight by at most $\epsilon / 2$ of itself, root mean square $\epsilon / \sqrt{12}$ at most; S, a sum of products of two of them, then moves by
+    $\epsilon / \sqrt 6$ of $\sqrt{\sum_i |\phi_i v_i|^2}$. Three times that.
     """
     return 3 * epsilon / np.sqrt(6)
 
@@ -45,8 +45,9 @@ def measure(shown: Shown, *, reference: float = 0.0, epsilon: float = 0.0, origi
     finite = all(np.all(np.isfinite(a)) for a in (shown.u, shown.v, shown.phi))
     if not finite:
         return found
-    tau = max(TAU, noise_floor(epsilon))
     view: Any = ShownView(shown, reference)
+    noise = noise_floor(epsilon) * float(np.linalg.norm(view.contribution))
+    tau = max(TAU, noise / view.scale if view.scale > 0 else 0.0)
     exact = not shown.exact
     if exact and shown.sides is not None:
         a, b, factor = shown.sides
@@ -60,7 +61,10 @@ def measure(shown: Shown, *, reference: float = 0.0, epsilon: float = 0.0, origi
             found["rays"] = np.nan
         return found
     active = by_activity(view, tau)
-    found["rank"], found["active"] = float(rank(view.outputs, view.scale, tau)), float(active.width)
+    found["rank"], found["active"] = (
+        float(rank(shown.sum() / np.sqrt(len(shown.phi)), view.scale, tau)),
+        float(active.width),
+    )
     manifolds: list[AbstractManifold] = []
     if exact and shown.facts.linear:
         manifolds.append(Rank(int(found["rank"])))

@@ -8,6 +8,8 @@ from collections.abc import Callable
 PER_FACTOR = 16
 #: A look may take longer than the last one did, by so much, when it is asked whether it still fits into the budget.
 MARGIN = 1.25
+#: Looks at hidden layers may use this part of the budget; the rest is for the probe, which forecasts live on.
+LAYERS_SHARE = 0.5
 
 
 class Schedule:
@@ -43,6 +45,7 @@ class Budget:
         self.started: float | None = None
         self.spent = 0.0
         self.costs: dict[str, float] = {}
+        self.spent_on: dict[str, float] = {}
 
     def start(self) -> None:
         if self.started is None:
@@ -56,17 +59,27 @@ class Budget:
         own = self.elapsed() - self.spent
         return self.spent / own if own > 0 else None
 
-    def allows(self, kind: str, reserve: float = 1.0) -> bool:
-        """Whether a look fits into `reserve` times the budget, at what it is known to cost."""
-        return self.wait(kind, reserve) <= 0.0
+    def allows(self, kind: str) -> bool:
+        """Whether a look fits, at what it is known to cost."""
+        return self.wait(kind) <= 0.0
 
-    def wait(self, kind: str, reserve: float = 1.0) -> float:
-        """For how many seconds more the training has to run, by itself, before a look fits."""
+    def wait(self, kind: str) -> float:
+        """For how many seconds more the training has to run, by itself, before a look fits; at least so many."""
+        if self.part == math.inf:
+            return 0.0
         # of the training's own time, so that what was spent does not pay for more
         own = self.elapsed() - self.spent
-        return (self.spent + MARGIN * self.costs.get(kind, 0.0)) / (reserve * self.part) - own
+        cost = MARGIN * self.costs.get(kind, 0.0)
+        missing = self.spent + cost - self.part * own
+        share = LAYERS_SHARE * self.part * own - self.spent_on.get("layers", 0.0)
+        if kind == "layers":
+            return max(missing / self.part, (cost - share) / (LAYERS_SHARE * self.part))
+        # what is being saved for a look at hidden layers is not for others
+        saved = min(max(share, 0.0), MARGIN * self.costs.get("layers", 0.0))
+        return (missing + saved) / self.part
 
     def paid(self, kind: str, seconds: float) -> None:
         # a long look may have been a hiccup, and is forgotten slowly; a short one does not promise that the next is
+        self.spent_on[kind] = self.spent_on.get(kind, 0.0) + seconds
         before = self.costs.get(kind, 0.0)
         self.costs[kind] = max(seconds, 0.8 * before + 0.2 * seconds)

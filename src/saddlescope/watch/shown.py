@@ -13,6 +13,9 @@ from jaxtyping import Float
 
 from ..units import Facts
 
+#: Outputs of a layer that reductions look at.
+MOST_OUTPUTS = 64
+
 
 @dataclass
 class Shown:
@@ -55,12 +58,19 @@ class Shown:
 class ShownView:
     """A shown layer in the terms of `complexity.LayerView`, so that its reductions work on it: the change is that of S.
 
+    Of more than 64 outputs, 64 random orthogonal combinations are looked at: squares of changes are right on average, to 18% where they are of one direction
+    and less where of several.
+
     `reference` is what S counts as small against, besides its own root mean square: that of the targets where S is the model's output.
     """
 
     def __init__(self, shown: Shown, reference: float = 0.0):
         self.shown = shown
         self.u, self.v = shown.u, shown.v
+        outputs = self.v.shape[2]
+        if outputs > MOST_OUTPUTS:
+            drawn = np.random.default_rng(0).normal(size=(outputs, MOST_OUTPUTS))
+            self.v = self.v @ (np.linalg.qr(drawn)[0] * np.sqrt(outputs / MOST_OUTPUTS))
         self.phi = shown.phi / np.sqrt(max(len(shown.phi), 1))
         self.outputs = np.tensordot(self.phi, self.v, axes=((1, 2), (0, 1)))
         self.scale = float(max(np.linalg.norm(self.outputs), reference))

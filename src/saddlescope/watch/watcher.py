@@ -17,8 +17,6 @@ from .snapshots import Snapshots
 
 #: The recording in `out` is written again at most so often, in seconds.
 SAVE_EVERY = 60.0
-#: Looks at hidden layers may use this part of the budget; the rest is for the probe, which forecasts live on.
-LAYERS_SHARE = 0.7
 FILE = "recording.npz"
 #: So many losses at most wait to be read from an accelerator.
 MOST_PENDING = 64
@@ -41,7 +39,7 @@ class Watcher:
     - `probe`: a fixed batch of inputs, of 64 to some hundreds of samples that look like the training's. For several arguments a tuple or a dictionary.
     - `targets`: of the probe; whole numbers are classes. With them the probe's loss is recorded, and outputs that are small against them count as zero.
     - `optimizer`: anything with `param_groups`; learning rate and momentum are read from it, and nothing is written. In JAX its name: "sgd", "adam", "adamw".
-    - `budget`: the most that watching may take, as a part of the training's own time. Kept by looking less often.
+    - `budget`: the most that watching may take, as a part of the training's own time. Kept by looking less often. None: whatever it takes.
     - `out`: a folder; the recording is kept there as recording.npz, written whole, once a minute at most and at the report. One that is there is gone on with
         where the steps go on, and put aside (recording-1.npz) where they begin anew.
     - `every`: snapshots are log-spaced until their distance is this many steps.
@@ -64,7 +62,7 @@ class Watcher:
         *,
         targets: Any = None,
         optimizer: Any = None,
-        budget: float = 0.03,
+        budget: float | None = 0.03,
         out: "str | os.PathLike[str] | None" = None,
         every: int = 25,
         criterion: Callable[[Any, Any], Any] | None = None,
@@ -73,13 +71,15 @@ class Watcher:
         momentum: float | None = None,
         params: Any = None,
     ):
-        if not 0 < budget <= 1:
-            raise ValueError(f"budget needs a part of the training's time, above 0 and at most 1: found {budget}.")
+        if budget is not None and not 0 < budget <= 1:
+            raise ValueError(
+                f"budget needs a part of the training's time, above 0 and at most 1, or None: found {budget}."
+            )
         if not (isinstance(every, int) and every >= 1):
             raise ValueError(f"every needs a number of steps, at least 1: found {every!r}.")
         self.model = _adapter(model, probe, targets, optimizer, criterion)
         self.losses, self.snapshots = Losses(), Snapshots()
-        self.schedule, self.budget = Schedule(every), Budget(budget)
+        self.schedule, self.budget = Schedule(every), Budget(np.inf if budget is None else budget)
         self.out = None if out is None else Path(out)
         self.batches_per_epoch, self.learning_rate = batches_per_epoch, learning_rate
         if momentum is not None:
@@ -136,9 +136,7 @@ class Watcher:
 
     def _consider(self, step: int, params: Any, now: float) -> None:
         """Looks, at as much as the budget allows, or remembers until when it does not allow anything."""
-        kind = next(
-            (k for k, share in (("layers", LAYERS_SHARE), ("probe", 1.0)) if self.budget.allows(k, share)), None
-        )
+        kind = next((k for k in ("layers", "probe") if self.budget.allows(k)), None)
         if kind is None:
             self.num_late += not self.late
             self.late = True
@@ -185,13 +183,13 @@ class Watcher:
         self.budget.spent -= self.budget.clock() - begin
 
     def _set_up(self, params: Any) -> None:
-        """The first look, twice: the second tells what one costs once everything is loaded and compiled."""
+        """The first look, twice: the quicker one tells what it costs once everything is loaded and compiled."""
         begin = time.perf_counter()
         if self.model.waiting() is None:
-            for layers in (True, False, True):
-                start = time.perf_counter()
+            for layers in (True, False, True, False):
+                start, kind = time.perf_counter(), "layers" if layers else "probe"
                 seen = self._look(params, layers=layers)
-                self.budget.costs["layers" if layers else "probe"] = time.perf_counter() - start
+                self.budget.costs[kind] = min(time.perf_counter() - start, self.budget.costs.get(kind, np.inf))
                 self.first = seen if layers else self.first
         self.setup_seconds += time.perf_counter() - begin
 
@@ -242,7 +240,7 @@ class Watcher:
             "batches_per_epoch": self.batches_per_epoch,
             "seconds": self.budget.elapsed(),
             "overhead": overhead,
-            "budget": self.budget.part,
+            "budget": self.budget.part if np.isfinite(self.budget.part) else None,
             "setup_seconds": self.setup_seconds,
             "every": self.schedule.every,
             "gaps": gaps,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..activations import ACTIVATIONS, LINEAR, Activation
-from ..shown import Shown
+from ..shown import MOST_OUTPUTS, Shown
 from .trace import Node, Trace
 
 PASS = {
@@ -33,8 +33,10 @@ LINEAR_POOL = {f"{kind}_pool{d}d" for kind in ("avg", "adaptive_avg") for d in (
 CONV = {"conv1d": 1, "conv2d": 2}
 #: phi is looked at on so many rows at most ...
 ROWS = 512
-#: ... fewer where the products for one question about it would be more than this many.
-PRODUCTS = 5e7
+#: ... of so many samples, for kernels ...
+SAMPLES = 32
+#: ... and fewer where the products for one question about it would be more than this many.
+PRODUCTS = 1e7
 #: A unit's slope counts as none below this part of the largest that the activation has (here 1), for dead units ...
 DEAD = 1e-3
 #: ... and as saturated below this, on this part of the rows.
@@ -294,11 +296,8 @@ def _slopes(traced: Trace, first: Weighing, nodes: list[Node], activation: Activ
     if activation.facts.linear or activation.facts.degree not in (None, 1):
         return 0.0, 0.0
     k = next(i for i, n in enumerate(nodes) if activation_of(n) is not None)
-    z = (
-        _through([n for n in nodes[:k] if n.op not in POOL], _applied(traced, first), traced)
-        if k
-        else _applied(traced, first)
-    )
+    z = _applied(traced, first, first.data[:SAMPLES] if first.kind == "Conv" else first.data)
+    z = _through([n for n in nodes[:k] if n.op not in POOL], z, traced)
     axis = -1 if first.kind == "Linear" else 1
     z = z.detach().double().movedim(axis, -1).reshape(-1, z.shape[axis])
     z = z[:: max(1, len(z) // 4096)]
@@ -312,10 +311,14 @@ def _slopes(traced: Trace, first: Weighing, nodes: list[Node], activation: Activ
     return float((~alive.any(0)).double().mean()), 0.0
 
 
-def _applied(traced: Trace, first: Weighing) -> Any:
-    """What the first layer put out, computed again: an activation in place has overwritten what the trace kept."""
-    node = traced.nodes[first.node]
-    return node.func(*node.args, **node.kwargs)
+def _applied(traced: Trace, part: Weighing, data: Any) -> Any:
+    """What a layer makes of some of its data, computed again: an activation in place has overwritten what the trace kept."""
+    node = traced.nodes[part.node]
+    if "input" in node.kwargs:
+        return node.func(*node.args, **(node.kwargs | {"input": data}))
+    args = list(node.args)
+    args[next(i for i, a in enumerate(args) if a is part.data)] = data
+    return node.func(*args, **node.kwargs)
 
 
 def _call(node: Node, z: Any) -> Any:
@@ -383,20 +386,35 @@ class _Arranged:
             if isinstance(two, str):
                 return two
             features = int(np.prod(weight.shape[2:]))
-            after = tuple(traced.nodes[reader.node].output.shape)
-            rows = after[0] * int(np.prod(after[2:]))
             made = cls(units, "Conv", shape, two, tuple(weight.shape[2:]))
-        most = int(np.clip(PRODUCTS / max(units * features * outputs, 1), 16, ROWS))
-        most = int(np.clip(1e6 / max(units * features, 1), 8, most))
-        made.chosen = np.unique(np.linspace(0, rows - 1, min(most, rows)).astype(int))
+            rows = shape[0] * made._positions()
+        most = int(np.clip(PRODUCTS / max(units * features * min(outputs, MOST_OUTPUTS), 1), 64, ROWS))
+        if made.kind == "Linear":
+            if len(shape) == 2 and features > 1:
+                most = min(most, 2 * SAMPLES)
+            made.chosen = np.unique(np.linspace(0, rows - 1, min(most, rows)).astype(int))
+        else:
+            positions = made._positions()
+            samples = np.unique(np.linspace(0, shape[0] - 1, min(SAMPLES, shape[0])).astype(int))
+            each = int(np.clip(most // len(samples), 1, positions))
+            # other positions in every sample
+            at = (
+                np.linspace(0, positions, each, endpoint=False)[None, :] + 7.3 * np.arange(len(samples))[:, None]
+            ) % positions
+            made.chosen = np.unique((samples[:, None] * positions + at.astype(int)).reshape(-1))
         return made
 
-    def phi(self, data: Any) -> np.ndarray:
-        """[rows, units, features] of the chosen rows."""
+    def samples(self) -> np.ndarray:
+        """The samples that the chosen rows are of, where rows are samples or positions in them."""
+        return self.chosen if self.kind == "Linear" else np.unique(self.chosen // self._positions())
+
+    def phi(self, data: Any, *, cut: bool = False) -> np.ndarray:
+        """[rows, units, features] of the chosen rows; `cut`: whether data are of `samples()` alone."""
         if self.kind == "Linear":
-            flat = data.reshape(-1, data.shape[-1])[self.chosen]
+            flat = data.reshape(-1, data.shape[-1])
+            flat = flat if cut else flat[self.chosen]
             return numbers(flat).reshape(len(self.chosen), self.units, -1)
-        return numbers(self._patches(data.double()))
+        return numbers(self._patches((data if cut else data[self.samples()]).double()))
 
     def _patches(self, data: Any) -> Any:
         import torch
@@ -405,9 +423,8 @@ class _Arranged:
             data = data[:, :, None, :]
         kernel = self.taps if len(self.taps) == 2 else (1, *self.taps)
         positions = self._positions()
-        samples = np.unique(self.chosen // positions)
-        unfolded = torch.nn.functional.unfold(data[samples], kernel, **self.options)
-        at = np.searchsorted(samples, self.chosen // positions)
+        unfolded = torch.nn.functional.unfold(data, kernel, **self.options)
+        at = np.searchsorted(self.samples(), self.chosen // positions)
         rows = unfolded[at, :, self.chosen % positions]
         return rows.reshape(len(self.chosen), data.shape[1], -1)
 
@@ -429,12 +446,14 @@ class _Arranged:
 
     def outputs(self, traced: Trace, reader: Weighing) -> np.ndarray:
         """What the reading layer put out on the chosen rows, computed again (what it kept may have been overwritten in place)."""
-        out = _applied(traced, reader)
         if self.kind == "Linear":
-            return numbers(out.reshape(-1, out.shape[-1])[self.chosen])
+            data = reader.data.reshape(-1, reader.data.shape[-1])[self.chosen]
+            return numbers(_applied(traced, reader, data))
+        out = _applied(traced, reader, reader.data[self.samples()])
         flat = out.reshape(*out.shape[:2], -1)
         positions = flat.shape[2]
-        return numbers(flat[self.chosen // positions, :, self.chosen % positions])
+        at = np.searchsorted(self.samples(), self.chosen // positions)
+        return numbers(flat[at, :, self.chosen % positions])
 
 
 def _two_dimensional(options: dict[str, Any], dims: int, taps: tuple[int, ...]) -> dict[str, Any] | str:
@@ -466,12 +485,20 @@ class _Replay:
         self.traced, self.first, self.arrange, self.shape, self.bias = traced, first, arrange, shape, bias
         # batch norm and biases are inside u
         self.nodes = [n for n in nodes if n.op != "batch_norm" and not _adds_bias(traced, n)]
-        self.data = first.data.detach().double()
+        self.data = first.data.detach()
+        self.follows = (
+            first.kind == "Linear" or arrange.kind == "Conv" or len(self.data) == int(np.prod(arrange.shape[:-1]))
+        )
+        if first.kind == "Conv" and self.follows:
+            self.data = self.data[arrange.samples()]
+        self.data = self.data.double()
         self.rounding = ROUNDINGS * float(_epsilon(traced.weights[first.weight]))
 
     def phi(self, u: np.ndarray) -> np.ndarray | None:
         import torch
 
+        if not self.follows:
+            return None
         u = np.asarray(u, np.float64)
         full = np.zeros((self.shape[0], u.shape[1]))
         full[: len(u)] = u
@@ -495,7 +522,7 @@ class _Replay:
             z = z.reshape(z.shape[0], -1)
             if z.shape[1] != self.arrange.shape[-1]:
                 return None
-        return self.arrange.phi(z)[:, : len(u)]
+        return self.arrange.phi(z, cut=True)[:, : len(u)]
 
     def constant(self, reader: Weighing) -> Any:
         return 0.0 if reader.bias is None else numbers(self.traced.weights[reader.bias])

@@ -11,7 +11,7 @@ from .state import untouched, unwrapped
 from .trace import tensors_in, trace
 
 #: Hidden layers are looked at on so many samples of the probe at most: their activations are all kept for that moment.
-LENS_SAMPLES = 256
+LENS_SAMPLES = 128
 #: The probe goes through the model in batches of so many samples.
 BATCH = 256
 OPTIMISERS = ("SGD", "Adam", "AdamW")
