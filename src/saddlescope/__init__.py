@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from .results import RESULTS, ComputationError
     from .runs import cause, load, predict, run, save, summarize
     from .specs import Spec, SpecError, read_spec
+    from .watch import Watcher
 
 __all__ = [
     "RESULTS",
     "ComputationError",
     "Spec",
     "SpecError",
+    "Watcher",
     "__version__",
     "cause",
     "load",
@@ -34,6 +36,7 @@ _NAMES = {
     "ComputationError": "results",
     "Spec": "specs",
     "SpecError": "specs",
+    "Watcher": "watch",
     "read_spec": "specs",
     "cause": "runs",
     "load": "runs",
@@ -63,6 +66,7 @@ _ROOMS = (
     "theory",
     "runs",
     "experiments",
+    "watch",
     "plots",
 )
 

@@ -42,13 +42,12 @@ def by_merging(view: LayerView, tau: float) -> Reduced | None:
         groups = members(count)
         if tree is None or count in (0, left.width):
             return left.u[:count], left.v[:count], view.phi[:, index[:count]]
-        u = np.stack([_together(left.u[g], left.v[g], view.lens.facts) for g in groups])
+        group = np.empty(left.width, int)
+        for k, units in enumerate(groups):
+            group[units] = k
+        u = _together(left.u, left.v, group, view.lens.facts)
         phi = view.features_of(u)
-        v = []
-        for i, g in enumerate(groups):
-            total = np.einsum("khf,hfo->kfo", view.phi[:, index[g]], left.v[g])
-            v.append(_fit(phi[:, i], total, left.v[g]))
-        return u, np.stack(v), phi
+        return u, _fit(phi, view.phi[:, index], left.v, group), phi
 
     width = fewest(left.width, lambda n: view.change(*grouped(n)) <= tau)
     if width is None:
@@ -67,24 +66,35 @@ def by_merging(view: LayerView, tau: float) -> Reduced | None:
     return Reduced(u[kept], v[kept], "rays" if view.lens.facts.degree == 1 else "copies", labels)
 
 
-def _together(u: np.ndarray, v: np.ndarray, facts: Facts) -> np.ndarray:
-    """The input weights of one unit in place of a group, which is sorted by contribution."""
+def _sums(values: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Sums over the units of each group, along the first axis; `group` [units] from 0, none empty."""
+    order = np.argsort(group, kind="stable")
+    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+    return np.add.reduceat(values[order], starts, axis=0)
+
+
+def _together(u: np.ndarray, v: np.ndarray, group: np.ndarray, facts: Facts) -> np.ndarray:
+    """The input weights of one unit in place of each group; units are sorted by contribution."""
+    first = u[np.unique(group, return_index=True)[1]]
     if facts.degree != 1:
-        return u[0]
+        return first
     if facts.parity != "none":  # u and -u have proportional features: turned to one side, or their mean would vanish
-        u = np.where(u @ u[0] < 0, -1.0, 1.0)[:, None] * u
+        u = np.where(np.sum(u * first[group], axis=1) < 0, -1.0, 1.0)[:, None] * u
     norm_u, norm_v = np.linalg.norm(u, axis=1), np.linalg.norm(v.reshape(len(v), -1), axis=1)
-    mean = np.sum(norm_v[:, None] * u, axis=0)
-    length = np.linalg.norm(mean)
+    mean = _sums(norm_v[:, None] * u, group)
+    length = np.linalg.norm(mean, axis=1)
     # as long as balanced weights would be
-    return mean / length * np.sqrt(np.sum(norm_u * norm_v)) if length > 0 else u[0]
+    size = np.sqrt(_sums(norm_u * norm_v, group)) / np.where(length > 0, length, 1.0)
+    return np.where(length[:, None] > 0, mean * size[:, None], first)
 
 
-def _fit(phi: np.ndarray, total: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Output weights [features, outputs] with which phi [rows, features] comes nearest to a group's sum [rows, features, outputs].
+def _fit(phi: np.ndarray, parts: np.ndarray, v: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Output weights [groups, features, outputs] with which phi [rows, groups, features] comes nearest to the sum of each group's units, `parts` times v.
 
     Position by position, as the readout is: features that vanish on the data keep the mean of the group.
     """
     square = np.sum(phi**2, axis=0)
-    fit = np.einsum("kf,kfo->fo", phi, total) / np.where(square > 0, square, 1.0)[:, None]
-    return np.where(square[:, None] > 0, fit, np.mean(v, axis=0))
+    shares = np.einsum("kif,kif->if", phi[:, group], parts)
+    fit = _sums(shares[:, :, None] * v, group) / np.where(square > 0, square, 1.0)[:, :, None]
+    mean = _sums(v, group) / np.bincount(group)[:, None, None]
+    return np.where(square[:, :, None] > 0, fit, mean)

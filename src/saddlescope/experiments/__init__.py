@@ -15,6 +15,7 @@ from . import (
     figure_4,
     figure_5,
     figure_6,
+    in_the_wild,
     lemma_6,
     proposition_5,
     scoreboard,
@@ -48,7 +49,7 @@ EXPERIMENTS: dict[str, ModuleType] = {
 }
 
 #: Experiments of ours, which the paper does not have; the name "ours" stands for all of them.
-OURS: dict[str, ModuleType] = {module.NAME: module for module in (scoreboard,)}
+OURS: dict[str, ModuleType] = {module.NAME: module for module in (scoreboard, in_the_wild)}
 
 
 def reproduce(

@@ -17,6 +17,7 @@ from ._run import run_figure
 from ._save import save
 from ._scoreboard import ScoredEnd, scoreboard
 from ._strips import Strip, strips
+from ._watch import WatchView, watch_figure
 
 __all__ = [
     "Curve",
@@ -28,6 +29,7 @@ __all__ = [
     "PowerLaw",
     "ScoredEnd",
     "Strip",
+    "WatchView",
     "animate",
     "curve_families",
     "curves_and_maps",
@@ -40,4 +42,5 @@ __all__ = [
     "save",
     "scoreboard",
     "strips",
+    "watch_figure",
 ]

@@ -1,0 +1,95 @@
+"""One snapshot: what an adapter to a framework sees of a model at one moment."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from ..complexity import TAU
+from .measures import measure
+from .shown import Shown
+
+
+@dataclass
+class Seen:
+    """A snapshot. Arrays [weights]; `layers` maps names of hidden layers to (kind, exact, measures), empty where nobody asked."""
+
+    variation: float
+    output: float
+    probe_loss: float
+    weight_norm: np.ndarray
+    weight_largest: np.ndarray
+    gradient_norm: np.ndarray
+    learning_rate: float
+    layers: dict[str, tuple[str, str, dict[str, float]]] = field(default_factory=dict)
+
+
+class AbstractModel(Protocol):
+    """Somebody's model on a probe batch.
+
+    `facts`: what is known of model and optimiser (see `recording.FACTS`). `names`, `shapes`, `frozen`: of its weights. `observe(params, layers)`: a snapshot,
+    with the hidden layers where asked; `params` is what the user handed over, None where the model holds its own. `waiting`: why nothing can
+    be seen yet, or None.
+    """
+
+    facts: dict
+    names: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    frozen: np.ndarray
+
+    def observe(self, params: object, *, layers: bool) -> Seen: ...
+
+    def waiting(self) -> str | None: ...
+
+
+def spread(outputs: np.ndarray) -> tuple[float, float]:
+    """q and the root mean square of f, from outputs [probe, ...] in float64."""
+    if outputs.size == 0:
+        return np.nan, np.nan
+    centred = outputs - outputs.mean(axis=0, keepdims=True)
+    return float(np.sqrt(np.mean(centred**2))), float(np.sqrt(np.mean(outputs**2)))
+
+
+def loss_of(outputs: np.ndarray, targets: np.ndarray | None) -> float:
+    """Cross-entropy over the last axis for whole numbers, half the mean square (summed over outputs) for others; NaN without targets."""
+    if targets is None:
+        return np.nan
+    if targets.dtype.kind in "iub" and targets.ndim == outputs.ndim - 1:
+        logits = outputs.reshape(-1, outputs.shape[-1])
+        top = logits.max(axis=1, keepdims=True)
+        total = np.log(np.sum(np.exp(logits - top), axis=1)) + top[:, 0]
+        labels = targets.reshape(-1)
+        at = labels >= 0  # -100 and its like mean "not asked"
+        return (
+            float(np.mean((total - logits[np.arange(len(labels)), np.where(at, labels, 0)])[at]))
+            if at.any()
+            else np.nan
+        )
+    if targets.size != outputs.size:
+        return np.nan
+    return float(0.5 * np.sum((outputs - targets.reshape(outputs.shape)) ** 2) / len(outputs))
+
+
+def reference_of(targets: np.ndarray | None) -> float:
+    """Against what outputs count as small: the root mean square of the targets, summed over outputs; for classes, one unit of the logits."""
+    if targets is None:
+        return 0.0
+    if targets.dtype.kind in "iub":
+        return 1.0
+    return float(np.sqrt(np.sum(np.asarray(targets, np.float64) ** 2) / max(len(targets), 1)))
+
+
+def measured(
+    shown: list[Shown], outputs: np.ndarray, reference: float, epsilon: float
+) -> dict[str, tuple[str, str, dict]]:
+    """Every layer's measures by name. Where the outputs vary by no more than tau of `reference`, no layer needs a unit."""
+    varies = float(np.sqrt(np.sum((outputs - outputs.mean(axis=0, keepdims=True)) ** 2) / max(len(outputs), 1)))
+    origin = reference > 0 and varies <= TAU * reference
+    found = {}
+    for layer in shown:
+        name, n = layer.name, 2
+        while name in found:
+            name, n = f"{layer.name} ({n})", n + 1
+        values = measure(layer, reference=reference if layer.last else 0.0, epsilon=epsilon, origin=origin)
+        found[name] = (layer.kind, layer.exact, values)
+    return found

@@ -1,0 +1,415 @@
+"""Three lines in anybody's training loop: make a watcher, hand it step and loss, ask for the report."""
+
+import os
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .losses import Losses
+from .recording import Recording
+from .schedule import Budget, Schedule
+from .seen import AbstractModel, Seen
+from .snapshots import Snapshots
+
+#: The recording in `out` is written again at most so often, in seconds.
+SAVE_EVERY = 60.0
+FILE = "recording.npz"
+#: So many losses at most wait to be read from an accelerator.
+MOST_PENDING = 64
+
+
+class Watcher:
+    r"""Watches a training from inside its loop, without changing it.
+
+        watcher = saddlescope.Watcher(model, probe=x)     # PyTorch
+        for step in range(steps):
+            ...
+            watcher(step, loss)
+        print(watcher.report())
+
+    In JAX `model` is a pure function apply(params, x), and the weights are handed over: `watcher(step, loss, params)`.
+
+    **Arguments:**
+
+    - `model`: a `torch.nn.Module`, or apply(params, x) -> outputs [probe, ...] for a whole batch.
+    - `probe`: a fixed batch of inputs, of 64 to some hundreds of samples that look like the training's. For several arguments a tuple or a dictionary.
+    - `targets`: of the probe; whole numbers are classes. With them the probe's loss is recorded, and outputs that are small against them count as zero.
+    - `optimizer`: anything with `param_groups`; learning rate and momentum are read from it, and nothing is written. In JAX its name: "sgd", "adam", "adamw".
+    - `budget`: the most that watching may take, as a part of the training's own time. Kept by looking less often. None: whatever it takes.
+    - `out`: a folder; the recording is kept there as recording.npz, written whole, once a minute at most and at the report. One that is there is gone on with
+        where the steps go on, and put aside (recording-1.npz) where they begin anew.
+    - `every`: snapshots are log-spaced until their distance is this many steps.
+    - `criterion`: (outputs, targets) -> loss of the probe. Cross-entropy or half the mean square if left out.
+    - `batches_per_epoch`, `learning_rate`, `momentum`: for the record, where nobody else knows (JAX).
+    - `params`: JAX, the initial weights, so that the first look is taken, and compiled, before the training begins.
+
+    **Holds** exactly: parameters, gradients, optimiser state, buffers, modes and random states are bit for bit those of the training without a watcher. The model is
+    called in evaluation mode on the probe; hooks that users put on modules run then too.
+
+    The first look is taken when the watcher is made (so make it after loading weights) and stands at the first step handed over; its time is set-up, not watching.
+
+    **Raises:** `ValueError` at once where the model cannot compute the probe. Later nothing: a watcher that fails says so in one warning, and training goes on.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        probe: Any,
+        *,
+        targets: Any = None,
+        optimizer: Any = None,
+        budget: float | None = 0.03,
+        out: "str | os.PathLike[str] | None" = None,
+        every: int = 25,
+        criterion: Callable[[Any, Any], Any] | None = None,
+        batches_per_epoch: int | None = None,
+        learning_rate: float | None = None,
+        momentum: float | None = None,
+        params: Any = None,
+    ):
+        if budget is not None and not 0 < budget <= 1:
+            raise ValueError(
+                f"budget needs a part of the training's time, above 0 and at most 1, or None: found {budget}."
+            )
+        if not (isinstance(every, int) and every >= 1):
+            raise ValueError(f"every needs a number of steps, at least 1: found {every!r}.")
+        self.model = _adapter(model, probe, targets, optimizer, criterion)
+        self.losses, self.snapshots = Losses(), Snapshots()
+        self.schedule, self.budget = Schedule(every), Budget(np.inf if budget is None else budget)
+        self.out = None if out is None else Path(out)
+        self.batches_per_epoch, self.learning_rate = batches_per_epoch, learning_rate
+        if momentum is not None:
+            self.model.facts["momentum"] = float(momentum)
+        self.failed: str | None = None
+        self.gaps: list[str] = []
+        self.setup_seconds = 0.0
+        self.saved_at = time.monotonic()
+        self.pending: list[tuple[int, Any]] = []
+        self.late, self.num_late = False, 0
+        self.not_before = -np.inf
+        self.last_step: int | None = None
+        self.first: Seen | None = None
+        if self.out is not None and self.out.exists() and not self.out.is_dir():
+            raise ValueError(f"out needs a folder: {os.fspath(self.out)!r} is a file.")
+        if params is not None or self.model.facts.get("framework") == "torch":
+            self._set_up(params)
+
+    # -------------------------------------------------------------------------------------------------- in the loop
+
+    def __call__(self, step: int, loss: Any = None, params: Any = None) -> None:
+        """Hands over a step and its loss (a number, or a tensor or array of one), in JAX the weights too. Costs about a microsecond where nothing is due."""
+        if self.failed is not None:
+            return
+        begin = self.budget.clock()
+        try:
+            step = int(step)
+            if self.last_step is None:
+                self._begin(step, params)
+            elif step < self.last_step:
+                self._go_back(step)
+            self.last_step = step
+            if loss is not None:
+                self._hear(step, loss)
+            if self.schedule.due(step) and begin >= self.not_before:
+                self._consider(step, params, begin)
+        except Exception as error:
+            self._give_up(error)
+        finally:
+            if self.budget.started is None:
+                self.budget.start()
+            else:
+                self.budget.spent += self.budget.clock() - begin
+
+    def _hear(self, step: int, loss: Any) -> None:
+        value = _detached(loss)
+        if isinstance(value, float) and not self.pending:
+            self.losses.add(step, value)
+            return
+        # on an accelerator a loss is a promise: asking for it at once would have the training wait for it
+        self.pending.append((step, value))
+        if len(self.pending) > MOST_PENDING:
+            self._take_losses(MOST_PENDING // 2)
+
+    def _consider(self, step: int, params: Any, now: float) -> None:
+        """Looks, at as much as the budget allows, or remembers until when it does not allow anything."""
+        kind = next((k for k in ("layers", "probe") if self.budget.allows(k)), None)
+        if kind is None:
+            self.num_late += not self.late
+            self.late = True
+            self.not_before = now + self.budget.wait("probe")
+            return
+        self.late = False
+        if (reason := self.model.waiting()) is not None:
+            self._gap(reason)
+            self.schedule.looked(step)
+            return
+        self._settle(params)
+        begin = self.budget.clock()
+        self.snapshots.add(step, self._look(params, layers=kind == "layers"))
+        self.budget.paid(kind, self.budget.clock() - begin)
+        self.schedule.looked(step)
+        if self.out is not None and time.monotonic() - self.saved_at > SAVE_EVERY and self.budget.allows("save"):
+            begin = self.budget.clock()
+            self.save_to_folder()
+            self.budget.paid("save", self.budget.clock() - begin)
+
+    def _take_losses(self, left: int) -> None:
+        """Reads the losses that were handed over, but for the `left` newest."""
+        count = max(len(self.pending) - left, 0)
+        for step, loss in self.pending[:count]:
+            self.losses.add(step, float(loss))
+        del self.pending[:count]
+
+    def _look(self, params: Any, *, layers: bool) -> Seen:
+        seen = self.model.observe(params, layers=layers)
+        if self.learning_rate is not None and np.isnan(seen.learning_rate):
+            seen.learning_rate = float(self.learning_rate)
+        return seen
+
+    def _settle(self, params: Any) -> None:
+        """Waits for what the training has asked of an accelerator and not got: that is its time, not the watcher's."""
+        import sys
+
+        begin = self.budget.clock()
+        jax, torch = sys.modules.get("jax"), sys.modules.get("torch")
+        if params is not None and jax is not None:
+            jax.block_until_ready([a for a in jax.tree.leaves(params) if hasattr(a, "block_until_ready")])
+        elif torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+            torch.cuda.synchronize()
+        self.budget.spent -= self.budget.clock() - begin
+
+    def _set_up(self, params: Any) -> None:
+        """The first look, twice: the quicker one tells what it costs once everything is loaded and compiled."""
+        begin = time.perf_counter()
+        if self.model.waiting() is None:
+            for layers in (True, False, True, False):
+                start, kind = time.perf_counter(), "layers" if layers else "probe"
+                seen = self._look(params, layers=layers)
+                self.budget.costs[kind] = min(time.perf_counter() - start, self.budget.costs.get(kind, np.inf))
+                self.first = seen if layers else self.first
+        self.setup_seconds += time.perf_counter() - begin
+
+    def _begin(self, step: int, params: Any) -> None:
+        if self.first is None and self.model.waiting() is None:
+            self._set_up(params)
+        self._go_on(step)
+        if self.first is not None:
+            self.schedule.due(step)
+            self.snapshots.add(step, self.first)
+            self.schedule.looked(step)
+
+    def _go_back(self, step: int) -> None:
+        self._take_losses(0)
+        assert self.last_step is not None
+        self._gap(
+            f"steps went back from {self.last_step} to {step}: what was seen of {step} to {self.last_step} before is replaced by what came after"
+        )
+        self.losses.go_back(step)
+        self.snapshots.go_back(step)
+        self.schedule.go_back(step)
+
+    def _gap(self, sentence: str) -> None:
+        if sentence not in self.gaps and len(self.gaps) < 100:
+            self.gaps.append(sentence)
+
+    def _give_up(self, error: Exception) -> None:
+        self.failed = f"watching stopped after step {self.last_step}: {type(error).__name__}: {_first_line(error)}"
+        self._gap(self.failed)
+        warnings.warn(f"saddlescope: {self.failed}. Training goes on.", RuntimeWarning, stacklevel=4)
+
+    # ------------------------------------------------------------------------------------------------- what was seen
+
+    def recording(self) -> Recording:
+        """What was seen so far."""
+        self._take_losses(0)
+        step, loss = self.losses.arrays()
+        names, gaps = self.model.names, list(self.gaps)
+        fields = self.snapshots.fields(len(names))
+        overhead = self.budget.overhead()
+        looked, taken = sum(bool(s.layers) for s in self.snapshots.seen), len(self.snapshots.seen)
+        if self.num_late or looked < taken:
+            gaps.append(
+                f"to keep to {self.budget.part:.1%} of the training's time, {self.num_late} snapshots were taken later than planned, and hidden "
+                f"layers looked at in {looked} of {taken}"
+            )
+        facts = dict(self.model.facts) | {
+            "batches_per_epoch": self.batches_per_epoch,
+            "seconds": self.budget.elapsed(),
+            "overhead": overhead,
+            "budget": self.budget.part if np.isfinite(self.budget.part) else None,
+            "setup_seconds": self.setup_seconds,
+            "every": self.schedule.every,
+            "gaps": gaps,
+        }
+        gradients = fields["gradient_norm"]
+        # where no gradient was ever seen of any weight, those that never move are the frozen ones
+        norms = fields["weight_norm"]
+        if gradients.size and not np.all(np.isnan(gradients)):
+            never = np.all(np.isnan(gradients), axis=0)
+        elif len(norms) >= 3 and np.any(norms[0] != norms[-1]):
+            never = np.all(norms == norms[0], axis=0)
+        else:
+            never = np.zeros(len(names), bool)
+        return Recording(
+            loss_step=step,
+            loss=loss,
+            weight_names=names,
+            weight_shapes=self.model.shapes,
+            frozen=np.asarray(self.model.frozen, bool) | never,
+            facts=facts,
+            **fields,
+        )
+
+    def save(self, path: "str | os.PathLike[str]") -> None:
+        """Writes the recording, whole.
+
+        **Raises:** `OSError` where that is not possible.
+        """
+        self.recording().save(path)
+
+    def report(self) -> Any:
+        """What was seen and what it means; the recording is saved first where `out` was given. `print` it."""
+        recording = self.recording()
+        if self.out is not None:
+            try:
+                recording.save(self.out / FILE)
+            except OSError as error:
+                warnings.warn(f"saddlescope: the recording could not be saved: {error}", RuntimeWarning, stacklevel=2)
+        try:
+            from .report import report  # pyright: ignore[reportMissingImports]
+        except ModuleNotFoundError:
+            return summary(recording)
+        return report(recording, self.out)
+
+    # ------------------------------------------------------------------------------------------------ other loops
+
+    def lightning(self) -> Any:
+        """A callback for Lightning's Trainer(callbacks=[...])."""
+        from .callbacks import LightningCallback
+
+        return LightningCallback(self)
+
+    def hugging_face(self) -> Any:
+        """A callback for Hugging Face's Trainer(callbacks=[...])."""
+        from .callbacks import HuggingFaceCallback
+
+        return HuggingFaceCallback(self)
+
+    # --------------------------------------------------------------------------------------------------- the folder
+
+    def save_to_folder(self) -> None:
+        """Writes the recording into `out`; where that fails, the record says so."""
+        assert self.out is not None
+        self.saved_at = time.monotonic()
+        try:
+            self.save(self.out / FILE)
+        except OSError as error:
+            self._gap(f"the recording could not be saved: {error}")
+
+    def _go_on(self, step: int) -> None:
+        """Takes up the recording in `out` where the steps go on from it, and puts it aside where they do not."""
+        if self.out is None or not (self.out / FILE).exists():
+            return
+        try:
+            before: Recording | None = Recording.load(self.out / FILE)
+        except (OSError, ValueError):
+            before = None
+        known = before is not None and before.loss_step.size > 0
+        if before is None or not known or step <= before.loss_step[0] or before.weight_names != self.model.names:
+            n = next(n for n in range(1, 10**6) if not (self.out / f"recording-{n}.npz").exists())
+            os.replace(self.out / FILE, self.out / f"recording-{n}.npz")
+            return
+        last = int(max(before.loss_step[-1], before.step[-1] if before.step.size else 0))
+        kept = before.until(step - 1)
+        self.gaps += [
+            gap for gap in kept.facts["gaps"] if gap.startswith("steps went back") or gap.startswith("the training was")
+        ]
+        if step > last:
+            self._gap(f"the training was gone on with at step {step}: nothing was seen between {last} and {step}")
+        else:
+            self._gap(
+                f"the training was gone on with at step {step}: what was seen of {step} to {last} before is replaced by what came after"
+            )
+        for s, value in zip(kept.loss_step, kept.loss, strict=True):
+            self.losses.add(int(s), float(value))
+        for i, s in enumerate(kept.step):
+            layers = {
+                name: (kind, exact, found)
+                for j, (name, kind, exact) in enumerate(
+                    zip(kept.layer_names, kept.layer_kind, kept.layer_exact, strict=True)
+                )
+                if (found := {m: float(a[i, j]) for m, a in kept.measures.items() if not np.isnan(a[i, j])})
+            }
+            row = (getattr(kept, n)[i] for n in ("variation", "output", "probe_loss", "weight_norm", "weight_largest"))
+            self.snapshots.add(int(s), Seen(*row, kept.gradient_norm[i], float(kept.learning_rate[i]), layers))
+        self.schedule.first = int(before.loss_step[0])
+
+
+def summary(recording: Recording) -> str:
+    """What is in a recording, in a few lines: no judgement."""
+    lines = []
+    if recording.loss.size:
+        lines.append(
+            f"loss      {recording.loss[0]:.6g} at step {recording.loss_step[0]}, {recording.loss[-1]:.6g} at step {recording.loss_step[-1]}"
+        )
+    if recording.step.size:
+        lines.append(
+            f"probe     varies by {recording.variation[0]:.3g} at step {recording.step[0]}, {recording.variation[-1]:.3g} at step "
+            f"{recording.step[-1]}; {recording.step.size} snapshots"
+        )
+    for j, name in enumerate(recording.layer_names):
+        widths = []
+        for kind in ("rank", "rays", "copies", "active"):
+            seen = recording.measures[kind][:, j]
+            seen = seen[~np.isnan(seen)]
+            if seen.size:
+                widths.append(f"{kind} {seen[0]:.0f} to {seen[-1]:.0f}")
+        units = recording.measures["units"][:, j]
+        count = units[~np.isnan(units)]
+        size = f" of {count[-1]:.0f} units" if count.size else ""
+        lines.append(f"layer     {name} ({recording.layer_kind[j]}){size}: {', '.join(widths) or 'not seen'}")
+        if recording.layer_exact[j]:
+            lines.append(f"          {recording.layer_exact[j]}")
+    frozen = [name for name, held in zip(recording.weight_names, recording.frozen, strict=True) if held]
+    if frozen:
+        lines.append(f"frozen    {', '.join(frozen)}")
+    lines += [f"note      {sentence}" for sentence in [*recording.facts["gaps"], *recording.facts["skipped"]]]
+    return "\n".join(lines) or "nothing was seen"
+
+
+def _adapter(model: Any, probe: Any, targets: Any, optimizer: Any, criterion: Any) -> AbstractModel:
+    if hasattr(model, "named_parameters") and hasattr(model, "modules"):
+        from .modules.model import WRONG, TorchModel
+
+        made: AbstractModel = TorchModel(model, probe, targets, optimizer, criterion)
+        if made.waiting() is None:
+            try:
+                made.observe(layers=False)
+            except WRONG as error:
+                raise ValueError(
+                    f"Watcher needs a probe that the model can compute: it failed with {type(error).__name__}: {_first_line(error)}."
+                ) from error
+        return made
+    if callable(model):
+        from .trees import TreeModel
+
+        return TreeModel(model, probe, targets, optimizer, criterion)
+    raise ValueError(
+        f"Watcher needs a torch.nn.Module, or a function apply(params, x): found a {type(model).__name__}. In JAX hand over the weights at "
+        "each step: watcher(step, loss, params)."
+    )
+
+
+def _detached(loss: Any) -> Any:
+    """A loss without its graph: a number where that costs nothing, otherwise a copy on its device."""
+    if not hasattr(loss, "detach"):
+        return loss if hasattr(loss, "block_until_ready") else float(loss)
+    return float(loss.detach()) if loss.device.type == "cpu" else loss.detach().clone()
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().split("\n") or [""])[0][:300]
