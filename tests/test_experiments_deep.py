@@ -63,7 +63,7 @@ def steps(*ends: float) -> dict:
 
 def stairs(panel, **waits: tuple[float, ...]) -> dict[str, _staircases.Ran]:
     return {
-        f"linear, {skip.replace('_', ' ')}": _staircases.Ran([steps(*t)] * 2, panel[1].record)
+        f"linear, {skip.replace('_', ' ')}": _staircases.Ran([steps(*t)] * 2, panel[1].record, [t[0]] * 2)
         for skip, t in waits.items()
     }
 
@@ -72,9 +72,9 @@ def test_claims_on_skips_tell_a_faster_network_and_a_power_from_others(panel):
     at = stairs(panel, no_skip=(40.0, 60.0), skip_1=(6.0, 9.0), skip_2=(2.0, 4.0))
     low = stairs(
         panel,
-        no_skip=(40.0 * 9, 60.0),
-        skip_1=(6.0 * 3, 40.0),
-        skip_2=(2.0 + np.log(3) / figure_6.LINEAR_TASK["singular_values"][0], 4.0),
+        no_skip=(40.0 * 100, 60.0),
+        skip_1=(6.0 * 10, 70.0),
+        skip_2=(2.0 + np.log(10) / figure_6.LINEAR_TASK["singular_values"][0], 4.0),
     )
     claims = [*figure_6._claims("linear", at, low), *figure_6._growth(at, low)]
     assert set(outcomes(claims).values()) == {"holds"}
