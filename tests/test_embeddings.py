@@ -24,7 +24,8 @@ from saddlescope.tasks import Samples
 
 CASES = {case.name: case for case in NETWORKS}
 UNITS = {case.name: case.unit.unit for case in LAYERS}
-LENSES = [(case, i) for case in NETWORKS for i in range(len(case.zeros().lenses()))]
+# layers whose weights hang on another's have no embedding, and no manifold, of their own: test_networks
+LENSES = [(case, i) for case in NETWORKS for i, lens in enumerate(case.zeros().lenses()) if lens.tied is None]
 NEURONS = ("linear", "relu", "quadratic", "tanh", "cubed", "swish", "softplus", "magnitude")
 
 

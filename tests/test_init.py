@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from cases import DEEP, LAYERS, NETWORKS, Softplus, ids
+from cases import DEEP, LAYERS, NETWORKS, STACKS, Softplus, ids
 from saddlescope.init import INITS, arrays, balanced, gaussian, low_rank, put, scales
 from saddlescope.networks import Deep, Layer, build
 from saddlescope.specs.init import INITS as SPECS
@@ -106,6 +106,22 @@ def test_all_weights_are_drawn_and_are_numpy_float64(case):
 
 # |W|^2 of order 1: a few products of rounding 1e-16, relative to the scale squared
 ROUNDING = 1e-14
+
+
+@pytest.mark.parametrize("case", [c for c in STACKS if c.outputs > 1], ids=ids)
+def test_low_rank_layers_of_different_kinds_share_the_directions_of_their_units(case):
+    network = low_rank(case.zeros(), scale=0.1, rank=2, seed=2)
+    for lens in network.lenses():
+        u, v = lens.get()
+        for part in (u, v.reshape(len(v), -1), np.hstack([u, v.reshape(len(v), -1)])):
+            assert numerical_rank(part) == 2
+
+
+@pytest.mark.parametrize("case", [c for c in STACKS if c.outputs == 1], ids=ids)
+def test_with_one_output_layers_of_different_kinds_have_one_direction(case):
+    for lens in low_rank(case.zeros(), scale=0.1, seed=2).lenses():
+        u, v = lens.get()
+        assert numerical_rank(np.hstack([u, v.reshape(len(v), -1)])) == 1
 
 
 @pytest.mark.parametrize("widths", [(5,), (1,), (5, 3), (3, 5, 6), (2, 2, 2)])

@@ -20,6 +20,9 @@ from cases import (
 )
 from reference import deep as slow
 from reference.units import ACTIVATIONS, dot
+from saddlescope.complexity import effective_width, reduce
+from saddlescope.embeddings import Split
+from saddlescope.manifolds import Copies
 from saddlescope.networks import ARCHITECTURES, Deep, Layer, Skip, Stack, build, form, neuron
 from saddlescope.objective import Objective
 from saddlescope.units import NEURONS, CubicHead, Kernel, Linear, Quadratic, ReLU, SoftmaxHead, TokenHead
@@ -466,3 +469,30 @@ def test_a_skip_connection_needs_two_layers_of_one_width():
     for widths, skip in (([3, 4], 1), ([3, 3], 2), ([3], 1), ([3, 3], 0)):
         with pytest.raises(ValueError, match=f"skip = {skip} adds hidden layer 1 to hidden layer {skip + 1}"):
             Skip.zeros(Linear(), widths, skip, (5,), 2)
+
+
+@over_skips
+def test_a_tied_layer_has_no_embedding_manifold_or_symmetry_of_its_own_but_an_effective_width(case):
+    x, rng = inputs((5,)), np.random.default_rng(1)
+    network = case.random(scale=0.7)
+    lens = network.lenses()[0]
+    with pytest.raises(ValueError, match=r"Split cannot embed .*joined to hidden layer .* by the skip connection"):
+        Split(0)(lens)
+    with pytest.raises(ValueError, match=r"Copies is not invariant .*joined to hidden layer"):
+        Copies(np.array([0, 0, *range(1, len(lens.get()[0]) - 1)])).nearest(lens)
+    objective = Objective(x, rng.normal(size=(len(x), 2)), np.full(len(x), 1 / len(x)), np.float64(0.0))
+    # a channel that nothing reads or writes is one that is not needed
+    weights = [np.array(w) for w in network.weights]
+    for w in (weights[0], weights[network.skip]):
+        w[-1] = 0.0
+    silent = network.with_arrays({f"W{k + 1}": w for k, w in enumerate(weights)})
+    most = effective_width(silent, objective, 1e-9).widths
+    assert most[0] <= len(weights[0]) - 1
+    left = reduce(silent, objective, 1e-9)
+    assert left.complexity.widths == most
+    assert left.change <= 1e-9
+    assert left.network.weights[0].shape == network.weights[0].shape  # its width is measured, not changed
+    back, matrices = left.back(left.network)
+    assert back.bypass is None
+    np.testing.assert_allclose(outputs(back, x), outputs(silent, x), rtol=0, atol=1e-8)
+    np.testing.assert_array_equal(matrices[0].a, np.eye(len(weights[0])))

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import xarray as xr
 
 from .. import runs
+from ..series import crossing_time
 from ._base import Progress
 
 #: A flow that stops as soon as the loss is known to be at its optimum (or at rest), without a second run for the errors of its times.
@@ -16,10 +18,11 @@ Spec = Mapping[str, Any]
 
 
 class Ran(NamedTuple):
-    """What a panel's runs left: the summary of every seed, and the record of the first."""
+    """What a panel's runs left: the summary of every seed, the record of the first, and for every seed the time at which a quarter of its first loss is gone."""
 
     summaries: list[dict[str, Any]]
     record: xr.Dataset
+    waits: list[float | None]
 
     def of_stage(self, k: int, key: str) -> list[Any]:
         """One value a seed; None where a run has no such stage."""
@@ -41,17 +44,19 @@ def run_all(panels: Mapping[str, Spec], seeds: int, out: Path | None, label: str
     found = {}
     total, done = max(len(panels) * seeds, 1), 0
     for name, spec in panels.items():
-        summaries, first = [], None
+        summaries, waits, first = [], [], None
         for seed in range(seeds):
             progress(0.9 * done / total, f"{label}: {name}, seed {seed}")
             record = runs.run({**spec, "init": {**spec["init"], "seed": seed}}, certificates=False)
             summaries.append(runs.summarize(record))
+            t, loss, speed = (np.asarray(record[name]) for name in ("t", "loss", "speed"))
+            waits.append(crossing_time(t, loss, speed, 0.75 * float(loss[0])))
             first = record if first is None else first
             done += 1
         assert first is not None
         if out is not None:
             runs.save(first, out / "".join(c if c.isalnum() else "-" for c in name.lower()))
-        found[name] = Ran(summaries, first)
+        found[name] = Ran(summaries, first, waits)
     return found
 
 

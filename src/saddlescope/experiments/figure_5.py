@@ -152,7 +152,7 @@ def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
     ran = run_all({name: panel.spec for name, panel in PANELS.items()}, seeds, out / "figure-5", "figure 5", progress)
     claims = [one for name, panel in PANELS.items() for one in _claims(name, panel, ran[name])]
     progress(0.95, "figure 5: drawing")
-    figure = plots.figure_1({name: one.record for name, one in ran.items()})
+    figure = plots.figure_1({name: one.record for name, one in ran.items()}, close_up=True)
     return Outcome(claims, list(plots.save(figure, out / "figure-5")), _table(ran), f"{seeds} seeds. {__doc__}")
 
 

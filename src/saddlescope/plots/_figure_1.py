@@ -4,19 +4,25 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from . import _curves, _reading, _style, _weights
 
 ROWS = ("start", "plateau", "end")
 
 
-def figure_1(records: dict[str, xr.Dataset]) -> Figure:
+#: Drops that follow one another within this part of the wait before the first are drawn close up, where that is asked for.
+CLOSE = 0.2
+
+
+def figure_1(records: dict[str, xr.Dataset], *, close_up: bool = False) -> Figure:
     """Draws the runs side by side, one a column: the loss over its first value, then the first-layer weights at the
     start, on the plateau between the drops, and at the end.
 
     **Arguments:** `records`, name to record, in the order of the columns; the names become titles. Weights with more
     than two coordinates are seen along the two leading singular directions at the end of the run.
+
+    `close_up`: where the first wait is much longer than all that follows, the time axis shows what follows, counted from the first drop.
 
     **Returns:** a matplotlib `Figure`.
 
@@ -32,6 +38,8 @@ def figure_1(records: dict[str, xr.Dataset]) -> Figure:
         axes = figure.subplots(4, count, squeeze=False, height_ratios=(1.15, 1.0, 1.0, 1.0))
         for column, (name, record) in enumerate(records.items()):
             _loss_panel(axes[0, column], name, record)
+            if close_up:
+                _close_up(axes[0, column], record)
             _weight_panels(axes[1:, column], record)
         axes[0, 0].set_ylabel(_style.NORMALISED_LABEL)
         for ax, row in zip(axes[1:, 0], ROWS, strict=True):
@@ -53,6 +61,19 @@ def _loss_panel(ax: Axes, name: str, record: xr.Dataset) -> None:
     ax.set_xlabel(_style.T_LABEL, fontsize=6.5)
     if ax.get_xscale() == "linear":
         ax.xaxis.set_major_locator(MaxNLocator(3))
+
+
+def _close_up(ax: Axes, record: xr.Dataset) -> None:
+    ends = [stage.t_end for stage in _reading.stages(record) if stage.t_end is not None]
+    if len(ends) < 2 or ends[-1] - ends[0] > CLOSE * ends[0]:
+        return
+    first, span = ends[0], ends[-1] - ends[0]
+    ax.set_xscale("linear")
+    ax.set_xlim(first - 1.2 * span, ends[-1] + 1.2 * span)
+    tick = 10.0 ** np.floor(np.log10(span))
+    ax.set_xticks([first, first + tick * np.floor(span / tick)])
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda t, _: _style.number(t - first)))
+    ax.set_xlabel(f"t after the first drop at {_style.number(first)}", fontsize=6.5)
 
 
 def _first(record: xr.Dataset) -> float:

@@ -41,7 +41,7 @@ def curves_and_maps(panels: Mapping[str, Sequence[Curve]], maps: Sequence[Map] =
     rows = -(-len(panels) // COLUMNS)
     with _style.styled():
         figure = _style.new_figure(6.8, 1.75 * rows + (2.0 if maps else 0.0) + 0.3)
-        parts = figure.subfigures(2, 1, height_ratios=(1.75 * rows, 2.0)) if maps else [figure]
+        parts = np.ravel(figure.subfigures(2, 1, height_ratios=(1.75 * rows, 2.0))) if maps else [figure]  # type: ignore[arg-type]
         axes = parts[0].subplots(rows, COLUMNS, squeeze=False, sharey=True)
         for ax in axes.ravel()[len(panels) :]:
             ax.set_visible(False)

@@ -6,7 +6,7 @@ One dataclass an architecture, so that a key which means nothing to it is an err
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from ._errors import SpecError
 from .options import read_variant
@@ -153,7 +153,7 @@ class LayersSpec:
             )
         read = []
         for k, table in enumerate(self.layers):
-            layer = table if type(table) in LAYERS.values() else read_layer(table, k)
+            layer: Any = table if type(table) in LAYERS.values() else read_layer(table, k)
             if k > 0 and not isinstance(layer, FullyConnectedSpec):
                 raise ValueError(
                     f'layers[{k}] needs architecture = "fully_connected", as it reads the vector that the layer before puts out: found '

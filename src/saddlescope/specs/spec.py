@@ -153,7 +153,7 @@ def _as_table(options: Any, selector: str | None = None) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     """Without NumPy, paths, tuples and dataclasses, which neither TOML nor JSON writes."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = {key: item for key, item in _as_table(value, "architecture").items() if item is not None}
+        return _plain({key: item for key, item in _as_table(value, "architecture").items() if item is not None})
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, list | tuple):

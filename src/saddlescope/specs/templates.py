@@ -22,7 +22,7 @@ seed  = 0
 
 [flow]
 method = "gradient_flow"
-until  = {until:<17} # {"at a minimum; or a time" if until[0] == '"' else "a time"}, in (learning rate) x (steps)
+until  = {until:<17} # {"at a minimum; or a time" if until == '"converged"' else "as soon as the optimum is known to be reached; or a time" if until[0] == '"' else "a time"}, in (learning rate) x (steps)
 rtol   = 1e-8              # relative error of one step
 """
 
@@ -99,6 +99,42 @@ kind = "linear_teacher"    # y = W x with E[y x^T] = diag(singular_values)
 singular_values = [2.0, 1.0]
 """,
         scale="3e-2",
+    ),
+    "skip": _template(
+        "A linear network of four layers with a skip connection: fewer small factors, and so a shorter first plateau.",
+        """
+architecture = "fully_connected"
+activation   = "linear"
+units        = [10, 10, 10]   # widths of the hidden layers, first to last
+skip         = 1              # the first hidden layer is added to the second; 2: to the third
+""",
+        """
+kind = "linear_teacher"       # y = W x with E[y x^T] = diag(singular_values)
+singular_values = [2.0, 1.0]
+""",
+        scale="3e-2",
+        until='"settled"',
+    ),
+    "layers": _template(
+        "Quadratic units, then linear ones: the first layer still learns unit after unit.",
+        """
+# a table a layer; from the second on they are fully connected
+[[network.layers]]
+architecture = "fully_connected"
+activation   = "quadratic"
+units        = 8
+
+[[network.layers]]
+architecture = "fully_connected"
+activation   = "linear"
+units        = 4
+""",
+        """
+kind   = "quadratic_teacher"         # y = x^T matrix x, x Gaussian
+matrix = [[1.0, 0.0], [0.0, 1.0]]    # equal strengths: the stages come from the initial weights alone
+""",
+        scale="3e-2",
+        until='"settled"',
     ),
     "linear_convolution": _template(
         "Linear kernels on patches side by side: losses 1, 0.4, 0, and one more kernel needed at each drop.",
