@@ -78,7 +78,12 @@ def test_the_page_is_well_formed_loads_nothing_and_shows_everything(tmp_path, pi
     assert len(read.loads) == 1
     assert all(one.startswith("data:image/") for one in read.loads)
     assert {link[1:] for link in read.links if link.startswith("#")} <= read.ids
-    assert {link for link in read.links if not link.startswith("#")} == {"one.pdf", "run/record.nc", "claims.json"}
+    assert {link for link in read.links if not link.startswith("#")} == {
+        "one.png",
+        "one.pdf",
+        "run/record.nc",
+        "claims.json",
+    }
     for words in (
         "2 of 4 claims hold",
         "1 came out otherwise",
