@@ -80,6 +80,8 @@ class PairRun(NamedTuple):
 def pair(source: str, classes: tuple[int, int], per_class: int | None = None) -> Pair:
     """Reads two classes and what theory needs of them."""
     data = Digits(source=source, classes=classes, per_class=per_class).data("vectors")  # type: ignore[arg-type]
+    if not isinstance(data, Samples):
+        raise TypeError("digits are samples")
     x = data.x[:, np.any(data.x != 0, axis=0)]  # a pixel that is never lit moves nothing
     y, count = data.y, len(data.x)
     sigma, b = x.T @ x / count, x.T @ y / count

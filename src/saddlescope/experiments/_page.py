@@ -22,7 +22,7 @@ img { max-width: 100%; height: auto; display: block; } figure { margin: 0 0 1rem
 .index th { font-weight: 400; } .verdict { font-weight: 600; white-space: nowrap; } .squares { display: flex; flex-wrap: wrap; gap: 2px; max-width: 34rem; }
 .s { display: inline-block; width: 1.05rem; height: 1.05rem; line-height: 1.05rem; text-align: center; color: #fff; font-size: .7rem; border-radius: 2px; text-decoration: none; font-weight: 700; }
 .s.holds { background: #00805f; } .s.fails { background: #b8450f; } .s.conditional { background: #8a6000; } .s.news { outline: 2px solid var(--news); outline-offset: 1px; }
-.holds { color: var(--holds); } .fails { color: var(--fails); } .conditional { color: var(--part); } .news { color: var(--news); }
+a.s, span.s { color: #fff !important; } .holds { color: var(--holds); } .fails { color: var(--fails); } .conditional { color: var(--part); } .news { color: var(--news); }
 section { border-top: 3px solid var(--ink); padding-top: 1rem; margin-top: 2.5rem; }
 .films { display: flex; flex-wrap: wrap; gap: .5rem; } .films img { width: min(100%, 21rem); border: 1px solid var(--line); }
 ol.claims { list-style: none; margin: 0; padding: 0; } .claims li { padding: .4rem 0 .4rem .7rem; border-left: 4px solid #00805f; margin: .35rem 0; background: var(--ground); }
@@ -114,7 +114,8 @@ def _section(name: str, title: str, outcome: Outcome, out: Path) -> list[str]:
     parts.append("<div class='beside'><div class='pictures'>" if still or films else "<div><div>")
     for picture in still:
         vector = next((p for p in outcome.pictures if p.suffix == ".pdf" and p.stem == picture.stem), None)
-        caption = f"<figcaption>{_link(vector, out, 'as PDF')}</figcaption>" if vector else ""
+        links = [_link(picture, out, "large"), *([_link(vector, out, "as PDF")] if vector else [])]
+        caption = f"<figcaption>{', '.join(links)}</figcaption>"
         parts.append(
             f"<figure><img alt='{html.escape(_alt(picture, title), quote=True)}' src='{_data(picture, 'image/png')}'>{caption}</figure>"
         )
@@ -166,7 +167,7 @@ def _claim(name: str, number: int, c: Claim) -> str:
     condition = f" Condition: {html.escape(c.condition)}." if c.condition else ""
     return (
         f"<li id='{_id(name)}-{number}' class='{word}'><b class='{word}'>{MARKS.get(c.outcome, '?')} {said}</b> {html.escape(c.sentence)}{condition}"
-        f"<span class='numbers'>measured {value}; asked {asked}; {c.seeds} values; {html.escape(c.status)}</span></li>"
+        f"<span class='numbers'>measured {value}; asked {asked}; {c.seeds} value{'' if c.seeds == 1 else 's'}; {html.escape(c.status)}</span></li>"
     )
 
 

@@ -17,6 +17,10 @@ MODES = 3
 CONTEXT = 31
 RTOL = 1e-8
 MAX_STEPS = 100_000
+#: Of one compiled call.
+MEMBERS = 8
+#: Part of the work that is running; the rest is theory.
+RUNS = 0.6
 #: A plateau is that of a saddle whose loss is nearer than this part of the smaller drop beside it.
 NEAR = 0.25
 #: Heights of theory and of the closed form are the same to this part of the first loss.
@@ -102,36 +106,45 @@ def saddle_losses(network: str, kappa: float) -> np.ndarray:
 
 
 def follow(
-    settings: Sequence[Setting], progress: Progress | None = None, *, foretold: bool = True, workers: int | None = None
+    settings: Sequence[Setting], progress: Progress | None = None, *, foretold: Callable[[Setting], bool] | None = None
 ) -> list[Measured]:
-    """Runs all settings, many at a time, reads each and asks theory about it.
+    """Runs all settings, many at a time, reads each and asks theory about those for which `foretold` says so (all, unless given).
 
     **Raises:** `ComputationError` or `ValueError` if a run fails.
     """
     problems = [runs.prepare(read_spec(setting.spec())) for setting in settings]
     networks = [start(p.network, s) for p, s in zip(problems, settings, strict=True)]
-    objectives = [p.objective for p in problems]
-    share = 0.7 if foretold else 1.0
-    found = gradient_flows(
-        networks,
-        objectives,
-        until="settled",
-        rtol=RTOL,
-        max_steps=MAX_STEPS,
-        workers=workers,
-        progress=None
-        if progress is None
-        else lambda part, text: progress(None if part is None else share * part, text),
-    )
+    found: dict[int, Trajectory] = {}
+    shapes: dict[tuple[str, int], list[int]] = {}
+    for i, setting in enumerate(settings):
+        shapes.setdefault((setting.network, setting.units), []).append(i)
+
+    def told(part: float | None, text: str) -> None:
+        if progress is not None:
+            progress(RUNS * (len(found) + (part or 0.0) * len(members)) / len(settings), text)
+
+    for members in shapes.values():
+        # so many threads that each compiled call has MEMBERS: one program a shape
+        made = gradient_flows(
+            [networks[i] for i in members],
+            [problems[i].objective for i in members],
+            until="settled",
+            rtol=RTOL,
+            stiff=False,
+            max_steps=MAX_STEPS,
+            workers=-(-len(members) // MEMBERS),
+            progress=told,
+        )
+        for i, run in zip(members, made, strict=True):
+            if isinstance(run, Exception):
+                raise run
+            found[i] = run
     read = []
-    for number, (setting, network, objective, run) in enumerate(
-        zip(settings, networks, objectives, found, strict=True)
-    ):
-        if isinstance(run, Exception):
-            raise run
-        if progress is not None and foretold:
-            progress(share + (1 - share) * number / len(settings), f"theory: {number} of {len(settings)}")
-        read.append(_read(setting, run, _foretold(setting, network, objective) if foretold else None))
+    for i, (setting, network, problem) in enumerate(zip(settings, networks, problems, strict=True)):
+        asked = foretold is None or foretold(setting)
+        if progress is not None and asked:
+            progress(RUNS + (1 - RUNS) * i / len(settings), f"theory: {i} of {len(settings)}")
+        read.append(_read(setting, found[i], _foretold(setting, network, problem.objective) if asked else None))
     return read
 
 

@@ -137,7 +137,8 @@ def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
         film = out / f"figure-1-{name.replace(' ', '-').lower()}.gif"
         plots.animate(record, film)
         pictures.append(film)
-    return Outcome(claims, pictures, _table(rows), __doc__ or "")
+    files = [out / "figure-1" / name.replace(" ", "-").lower() / "record.nc" for name in records]
+    return Outcome(claims, pictures, _table(rows), __doc__ or "", files=files)
 
 
 def _claims(name: str, panel: Panel, summaries: list[dict]) -> list[Claim]:
