@@ -180,7 +180,16 @@ def _dead(n: int) -> Recipe:
         with torch.no_grad():
             first.bias.fill_(-30.0)
 
-    return Recipe((INPUTS, 24, 24, CLASSES), "relu", 1.0, ("sgd", "adam")[n // 2 % 2], (0.1, 0.01)[n // 2 % 2], 400, change=kill, seed=n)
+    return Recipe(
+        (INPUTS, 24, 24, CLASSES),
+        "relu",
+        1.0,
+        ("sgd", "adam")[n // 2 % 2],
+        (0.1, 0.01)[n // 2 % 2],
+        400,
+        change=kill,
+        seed=n,
+    )
 
 
 def _saturated(n: int) -> Recipe:
