@@ -193,7 +193,8 @@ def _two_layers(torch, scale, seed=0):
 
 
 def test_the_origin_is_certified_as_a_saddle():
-    torch = pytest.importorskip("torch")
+    import torch
+
     net, x, y = _two_layers(torch, 1e-6)
     before = [p.clone() for p in net.parameters()]
     found = certify_torch(net, x, y)
@@ -208,13 +209,15 @@ def test_the_origin_is_certified_as_a_saddle():
 
 
 def test_a_slope_is_no_place_to_rest():
-    torch = pytest.importorskip("torch")
+    import torch
+
     net, x, y = _two_layers(torch, 1.0)
     assert certify_torch(net, x, y).verdict == "moving"
 
 
 def test_a_minimum_is_certified_and_cross_entropy_has_an_infimum():
-    torch = pytest.importorskip("torch")
+    import torch
+
     x = torch.randn(30, 3, generator=torch.Generator().manual_seed(1))
     y = x @ torch.ones(3, 2) + torch.randn(30, 2, generator=torch.Generator().manual_seed(2))
     net = torch.nn.Sequential(torch.nn.Linear(3, 2, bias=False))

@@ -29,12 +29,12 @@ def build(kind: str, depth: int, activation: str, scale: float, shape: tuple[int
 def pytorch() -> Any:
     """The module `torch`, with one thread.
 
-    **Raises:** `ModuleNotFoundError` in one line that says what to install.
+    **Raises:** `ValueError` in one line that says what to install.
     """
     try:
         import torch
     except ModuleNotFoundError:
-        raise ModuleNotFoundError(
+        raise ValueError(
             "in-the-wild trains in PyTorch, which is not installed: pip install 'saddlescope[torch]'"
         ) from None
     torch.set_num_threads(1)

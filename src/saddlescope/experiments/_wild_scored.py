@@ -162,8 +162,14 @@ def exponents(scored: Sequence[Scored]) -> dict[tuple[Any, ...], list[float]]:
     return found
 
 
-def said(cards: Sequence[Card]) -> str:
-    """What the longest stall of a training was called; "no stall" where there was none."""
+#: Kinds whose planted stall is the one that the training begins on, whatever comes after it; of the others it is the longest.
+FROM_THE_START = ("saddle", "schedule")
+
+
+def said(cards: Sequence[Card], kind: str) -> str:
+    """What the planted stall of a training was called; "no stall" where there was none."""
     if not cards:
         return "no stall"
-    return max(cards, key=lambda card: card.stall.end - card.stall.start).kind
+    return (
+        cards[0].kind if kind in FROM_THE_START else max(cards, key=lambda card: card.stall.end - card.stall.start).kind
+    )

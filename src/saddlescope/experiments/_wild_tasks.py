@@ -32,11 +32,16 @@ class Data(NamedTuple):
 def data(task: str) -> Data:
     """The samples of a task by name, the same every time.
 
-    **Raises:** `ValueError` for another name; `ModuleNotFoundError` where the wheel with the pictures is missing.
+    **Raises:** `ValueError` for another name, or where the wheel with the pictures is missing.
     """
     if task not in TASKS:
         raise ValueError(f"There is no task {task!r}; there are {', '.join(TASKS)}.")
-    return TASKS[task]()
+    try:
+        return TASKS[task]()
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"in-the-wild needs {error.name}, which holds its pictures: pip install 'saddlescope[data]'"
+        ) from error
 
 
 def _digits() -> Data:

@@ -31,7 +31,7 @@ class Trained(NamedTuple):
 def train(case: Case, folder: Path) -> Trained:
     """Runs a case; its forecasts go to `folder`/NAME.jsonl, a line each, with the sha256 of the line before and of itself.
 
-    **Raises:** `ModuleNotFoundError` in one line without PyTorch.
+    **Raises:** `ValueError` in one line without PyTorch, or without the wheels that hold the pictures.
     """
     torch = pytorch()
     samples = data(case.task)

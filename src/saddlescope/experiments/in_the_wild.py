@@ -73,7 +73,7 @@ def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
     for done, stall in enumerate(planted(count)):
         progress(0.85 + 0.13 * done / (count * len(RECIPES)), f"in the wild: planted, {stall.name}")
         cards = _cards(stall.train())
-        truths.append((stall.kind, said(cards), any(card.kind == "saddle" for card in cards)))
+        truths.append((stall.kind, said(cards, stall.kind), any(card.kind == "saddle" for card in cards)))
     progress(0.99, "in the wild: drawing")
     by_family = {family: [s for s in scored if s.case.family == family] for family in FAMILIES}
     claims = _claims(by_family, truths, quick)

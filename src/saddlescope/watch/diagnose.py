@@ -34,6 +34,8 @@ KINDS = {
 MOST, MANY = 0.9, 0.5
 #: `reach` below which a state is near a fixed point, and above which it is on a slope.
 NEAR, SLOPE = 0.15, 0.05
+#: The same where the layers' gains follow the law, which is better evidence: norms of wide layers, most of which lies off the leading path, make `reach` large.
+FAR = 1.0
 #: Growth over a stall that is one.
 GROWS = 1.5
 #: A loss, and a gradient, that are a small part of what they were.
@@ -136,7 +138,7 @@ def _of_motion(e: dict[str, float], stall: Stall, ahead: Forecast) -> tuple[str,
         return "large learning rate", f"each step should lower the loss by {e['push']:.0%} of itself, and does not"
     if e["relative_height"] < LOW_LOSS and not (e["push"] > NOISY and e["spread"] > 0.05):
         return "converged", f"the loss is {e['relative_height']:.2g} of what it was"
-    if ahead.status == "law" and ahead.exit is not None and near and grown > GROWS:
+    if ahead.status == "law" and ahead.exit is not None and not e["reach"] >= FAR and grown > GROWS:
         where = "ends" if stall.ongoing else "was to end"
         return (
             "saddle",
