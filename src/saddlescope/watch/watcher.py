@@ -283,7 +283,15 @@ class Watcher:
             from .report import report  # pyright: ignore[reportMissingImports]
         except ModuleNotFoundError:
             return summary(recording)
-        return report(recording, self.out)
+        try:
+            return report(recording, self.out)
+        except Exception as error:  # after a long training the last thing to do is to fail
+            warnings.warn(
+                f"saddlescope: no report could be made of what was seen: {type(error).__name__}: {_first_line(error)}. Here is a summary.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            return summary(recording)
 
     # ------------------------------------------------------------------------------------------------ other loops
 
