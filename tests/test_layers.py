@@ -43,9 +43,10 @@ ARGUMENT = tuple(BRACKETS)  # the argument ends; work with it begins
 BRACKETS["plots"] = ("series",)
 BRACKETS["runs"] = ARGUMENT
 BRACKETS["sweeps"] = (*ARGUMENT, "runs")
-BRACKETS["experiments"] = (*ARGUMENT, "plots", "runs", "sweeps")
 # `units`: what an activation in somebody's module is, is said by the facts of ours
-BRACKETS["watch"] = ("series", "units", "networks", "objective", "complexity", "manifolds", "stages")
+# a report beside somebody's loop draws its own picture
+BRACKETS["watch"] = ("series", "units", "networks", "objective", "complexity", "manifolds", "stages", "plots")
+BRACKETS["experiments"] = (*ARGUMENT, "plots", "runs", "sweeps", "watch")
 BRACKETS["web"] = BRACKETS["cli"] = ("specs", "tasks", "plots", "theory", "runs", "sweeps", "experiments", "watch")
 
 # rooms that start without JAX (of jaxtyping, only its Array needs it), and `specs` without NumPy too

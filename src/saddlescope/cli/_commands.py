@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..specs import TEMPLATES, read_spec, resolved
-from ..specs.commands import Init, Predict, Reproduce, Run, Show
+from ..specs.commands import Init, Predict, Reproduce, Run, Show, Watch
 from ..specs.options import unknown
 from ._exit import Exit
 
@@ -136,6 +136,27 @@ def reproduce(command: Reproduce) -> Exit:
         f"saddlescope: {len(surprises)} of {len(claims)} claims did not come out as expected: {names}.", file=sys.stderr
     )
     return Exit.FAILED
+
+
+def watch(command: Watch) -> Exit:
+    if not command.run.exists():
+        raise OSError(errno.ENOENT, "no such recording, folder or table", str(command.run))
+    from .. import watch as room
+
+    try:
+        recording = room.read(command.run)
+    except ValueError as error:
+        # all that was asked for is the content of a file, so that is what is wrong
+        raise OSError(errno.EINVAL, f"cannot be watched ({' '.join(str(error).split())})", str(command.run)) from error
+    out = command.out or Path("out") / command.run.resolve().stem
+    _check_writable(out)
+    report = room.report(recording, out)
+    if command.json:
+        _print_json(report.as_json())
+    else:
+        print(report)
+    (_log if command.json else print)(f"in {out}: report.html, summary.json")
+    return Exit.WELL
 
 
 def _read_record(path: Path) -> tuple[Any, dict[str, Any]]:

@@ -53,7 +53,7 @@ def _dispatch(argv: Sequence[str] | None) -> Exit:
         return Exit.WELL
     import tyro
 
-    from ..specs.commands import Command, Init, Predict, Reproduce, Run, Show
+    from ..specs.commands import Command, Init, Predict, Reproduce, Run, Show, Watch
     from . import _commands
 
     command = tyro.cli(
@@ -69,6 +69,7 @@ def _dispatch(argv: Sequence[str] | None) -> Exit:
         Predict: _commands.predict,
         Show: _commands.show,
         Reproduce: _commands.reproduce,
+        Watch: _commands.watch,
     }
     return doors[type(command)](command)
 

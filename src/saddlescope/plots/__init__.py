@@ -12,11 +12,13 @@ from ._run import run_figure
 from ._save import save
 from ._scoreboard import ScoredEnd, scoreboard
 from ._strips import Strip, strips
+from ._watch import WatchView, watch_figure
 
 __all__ = [
     "PowerLaw",
     "ScoredEnd",
     "Strip",
+    "WatchView",
     "animate",
     "figure_1",
     "power_laws",
@@ -24,4 +26,5 @@ __all__ = [
     "save",
     "scoreboard",
     "strips",
+    "watch_figure",
 ]

@@ -91,10 +91,30 @@ class Reproduce:
     )
 
 
+@dataclass(frozen=True)
+class Watch:
+    """Say of somebody's training where its loss stands still, why, and when that will end: report.html and summary.json."""
+
+    run: Annotated[
+        Positional[Path],
+        arg(
+            metavar="RUN",
+            help="a recording, a folder of checkpoints, or a CSV with step and loss",
+            help_behavior_hint="",
+        ),
+    ]
+    out: Annotated[
+        Path | None,
+        arg(metavar="DIR", help="where the report goes", help_behavior_hint="(default: out/ and the name of RUN)"),
+    ] = None
+    json: _Json = False
+
+
 Command = (
     Annotated[Init, subcommand("init")]
     | Annotated[Run, subcommand("run")]
     | Annotated[Predict, subcommand("predict")]
     | Annotated[Show, subcommand("show")]
     | Annotated[Reproduce, subcommand("reproduce")]
+    | Annotated[Watch, subcommand("watch")]
 )

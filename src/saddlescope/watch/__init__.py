@@ -1,7 +1,28 @@
-"""The same measures on somebody else's training: what was seen of it, beside the loop or afterwards."""
+"""The same measures on somebody else's training: what was seen of it, beside the loop or afterwards, why it stands still, and until when."""
 
+from .certificate import Certificate, certify_jax, certify_torch
+from .diagnose import KINDS, Card, diagnose
+from .forecast import Forecast, forecast
 from .offline import read
 from .recording import Recording
+from .report import Report, report
+from .stalls import Stall, find_stalls
 from .watcher import Watcher
 
-__all__ = ["Recording", "Watcher", "read"]
+__all__ = [
+    "KINDS",
+    "Card",
+    "Certificate",
+    "Forecast",
+    "Recording",
+    "Report",
+    "Stall",
+    "Watcher",
+    "certify_jax",
+    "certify_torch",
+    "diagnose",
+    "find_stalls",
+    "forecast",
+    "read",
+    "report",
+]

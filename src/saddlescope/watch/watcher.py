@@ -279,10 +279,8 @@ class Watcher:
                 recording.save(self.out / FILE)
             except OSError as error:
                 warnings.warn(f"saddlescope: the recording could not be saved: {error}", RuntimeWarning, stacklevel=2)
-        try:
-            from .report import report  # pyright: ignore[reportMissingImports]
-        except ModuleNotFoundError:
-            return summary(recording)
+        from .report import report
+
         try:
             return report(recording, self.out)
         except Exception as error:  # after a long training the last thing to do is to fail

@@ -1,0 +1,220 @@
+"""Why the loss stands still: each stall gets a card that says what it is, from which numbers, and "don't know" where they do not say.
+
+Causes that are facts come first (weights that do not move, units that pass nothing on, a schedule, epochs), then those read off the motion. A saddle is
+only said of a state near a fixed point that something grows away from; that nothing grows is no proof of a minimum, so "converged" asks for a loss or a gradient that
+is a small part of what it was. A certificate (`certificate.py`) answers what a recording cannot.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .evidence import gather
+from .forecast import Forecast, forecast
+from .recording import Recording
+from .stalls import Stall, find_stalls
+
+#: What a stall can be, and what to do about it.
+KINDS = {
+    "saddle": "wait, or start from larger weights: the wait is set by their scale",
+    "converged": "stop: nothing is left to learn on this loss",
+    "small learning rate": "raise the learning rate: the slope is there, the steps are too short",
+    "large learning rate": "lower the learning rate: steps overshoot",
+    "dead units": "restart with other weights, or an activation that passes gradients: these units pass nothing on",
+    "saturated units": "lower the scale of weights or inputs: these units sit where their slope vanishes",
+    "epochs": "the steps come from samples seen again: look at a loss on samples held out",
+    "schedule": "the steps come from the learning rate: see its schedule",
+    "frozen": "check requires_grad, the optimiser's groups and detach: these weights do not move",
+    "noise": "lower the learning rate or take larger batches: noise holds the loss",
+    "unknown": "ask for a certificate of a state on it",
+}
+
+#: Most of the units, or of the weights.
+MOST, MANY = 0.9, 0.5
+#: `reach` below which a state is near a fixed point, and above which it is on a slope.
+NEAR, SLOPE = 0.15, 0.05
+#: The same where the layers' gains follow the law, which is better evidence: norms of wide layers, most of which lies off the leading path, make `reach` large.
+FAR = 1.0
+#: Growth over a stall that is one.
+GROWS = 1.5
+#: A loss, and a gradient, that are a small part of what they were.
+LOW_LOSS, LOW_GRADIENT = 0.02, 0.02
+#: Correlation of successive changes of the loss: white noise has -0.5, alternation -1.
+ALTERNATES = -0.75
+#: `push` of steps that overshoot or are held by noise; of steps too short to see within the stall (times its steps).
+OVERSHOOTS, NOISY, SHORT = 0.3, 2e-3, 0.1
+#: `efficiency` of steps that are wasted, and a scatter of the loss that is none.
+WASTED, STEADY = 0.1, 0.01
+
+
+@dataclass(frozen=True)
+class Card:
+    """One stall's diagnosis.
+
+    `kind`: one of `KINDS`; `sentence`: why, in words and numbers; `advice`; `layer` and `width_kind` with `effective_width` [layers] for a saddle; `order`;
+    `forecast` where the run is still on it; `evidence`: every number that was looked at.
+    """
+
+    kind: str
+    sentence: str
+    stall: Stall
+    evidence: dict[str, float]
+    layer: str | None = None
+    width_kind: str | None = None
+    effective_width: tuple[float, ...] = ()
+    order: int | None = None
+    forecast: Forecast | None = None
+    advice: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "advice", KINDS[self.kind])
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "sentence": self.sentence,
+            "advice": self.advice,
+            "stall": self.stall.as_json(),
+            "layer": self.layer,
+            "width_kind": self.width_kind,
+            "effective_width": [_plain(w) for w in self.effective_width],
+            "order": self.order,
+            "forecast": None if self.forecast is None else self.forecast.as_json(),
+            "evidence": {name: _plain(value) for name, value in self.evidence.items()},
+        }
+
+
+def diagnose(recording: Recording) -> tuple[Card, ...]:
+    """A card for each stall, in order.
+
+    **Raises:** `ValueError` where fewer than 8 finite losses were seen.
+    """
+    return tuple(diagnose_stall(recording, stall) for stall in find_stalls(recording))
+
+
+def diagnose_stall(recording: Recording, stall: Stall) -> Card:
+    """The card of one stall."""
+    e = gather(recording, stall)
+    ahead = forecast(recording, stall.end if stall.ongoing else (stall.start + 3 * stall.end) // 4)
+    kind, sentence = _cause(e, stall, ahead)
+    card = Card(kind, sentence, stall, e, forecast=ahead if stall.ongoing else None)
+    return _located(recording, card, ahead) if kind == "saddle" else card
+
+
+def _cause(e: dict[str, float], stall: Stall, ahead: Forecast) -> tuple[str, str]:
+    """The first cause whose evidence is there. A comparison with NaN is false: what was not seen says nothing."""
+    if e["frozen"] >= MANY:
+        return "frozen", f"{e['frozen']:.0%} of the weights are frozen"
+    if e["dead"] >= MOST:
+        return "dead units", f"{e['dead']:.0%} of a layer's units are zero on every sample of the probe"
+    if e["saturated"] >= MOST:
+        return "saturated units", f"{e['saturated']:.0%} of a layer's units are saturated on the probe"
+    if e["frozen"] + e["still"] >= MANY:
+        return "frozen", f"{e['frozen']:.0%} of the weights are frozen and {e['still']:.0%} get no gradient"
+    changed = e["rate_after"]
+    if not stall.ongoing and (changed > 1.3 or changed < 0.75) and e["rate_change_at"] < 0.25:
+        return "schedule", f"the learning rate changed by a factor {changed:.3g} where the stall ends"
+    if e["epoch_share"] > 0.6 and e["epoch_jump"] > 3:
+        return "epochs", f"{e['epoch_share']:.0%} of all that the loss fell, it fell between epochs"
+    return _of_motion(e, stall, ahead)
+
+
+def _of_motion(e: dict[str, float], stall: Stall, ahead: Forecast) -> tuple[str, str]:
+    grown = max(_or(e["gradient_growth"], 0.0), _or(e["variation_growth"], 0.0))
+    near = e["reach"] < NEAR or not np.isfinite(e["reach"])
+    alternates = e["alternation"] < ALTERNATES and e["spread"] > 1e-4
+    if alternates:
+        return (
+            "large learning rate",
+            f"the loss alternates from step to step (correlation of its changes {e['alternation']:.2f})",
+        )
+    if e["push"] > NOISY and e["efficiency"] < WASTED and e["spread"] < STEADY:
+        return (
+            "large learning rate",
+            f"each step should lower the loss by {e['push']:.1%} of itself, and all of them together do {e['efficiency']:.1%} of that, without noise: they overshoot",
+        )
+    if e["push"] > OVERSHOOTS and e["relative_height"] > 0.5:
+        return "large learning rate", f"each step should lower the loss by {e['push']:.0%} of itself, and does not"
+    if e["relative_height"] < LOW_LOSS and not (e["push"] > NOISY and e["spread"] > 0.05):
+        return "converged", f"the loss is {e['relative_height']:.2g} of what it was"
+    if ahead.status == "law" and ahead.exit is not None and not e["reach"] >= FAR and grown > GROWS:
+        where = "ends" if stall.ongoing else "was to end"
+        return (
+            "saddle",
+            f"{ahead.reason}; what the probe sees has grown by a factor {grown:.3g}, and the plateau {where} at step {ahead.exit:.0f}",
+        )
+    if near and not stall.ongoing and grown > GROWS and e["gradient_growth"] > GROWS:
+        return (
+            "saddle",
+            f"near a fixed point (reach {e['reach']:.2g}) the gradient grew by a factor {e['gradient_growth']:.3g} before the loss fell",
+        )
+    if near and stall.ongoing and e["variation_growth"] > 2 * GROWS and e["reach"] < SLOPE:
+        return (
+            "saddle",
+            f"near a fixed point (reach {e['reach']:.2g}) what the probe sees has grown by a factor {e['variation_growth']:.3g}",
+        )
+    if e["push"] > NOISY and e["spread"] > 0.01 and grown < 3 and e["reach"] > SLOPE:
+        return (
+            "noise",
+            f"steps should lower the loss by {e['push']:.2%} each, and it scatters by {e['spread']:.1%} of itself instead",
+        )
+    if e["reach"] > SLOPE and e["push"] * e["steps"] < SHORT and grown < GROWS and not e["efficiency"] < WASTED:
+        return (
+            "small learning rate",
+            f"the slope is there (reach {e['reach']:.2g}), yet all steps of the stall should lower the loss by {e['push'] * e['steps']:.2%}",
+        )
+    if stall.ongoing and e["gradient_left"] < LOW_GRADIENT and grown < GROWS and e["reach"] < SLOPE:
+        return "converged", f"the gradient is {e['gradient_left']:.2g} of what it was, and nothing grows"
+    return "unknown", "the numbers do not say: " + ", ".join(
+        f"{k} {e[k]:.2g}" for k in ("reach", "push", "gradient_growth", "variation_growth")
+    )
+
+
+def _located(recording: Recording, card: Card, ahead: Forecast) -> Card:
+    """A saddle's card with the layer whose width changes next, how its width was counted, and the widths."""
+    # in the middle of the stall: towards its end the next units are in use already
+    middle = card.stall.end if card.stall.ongoing else (card.stall.start + card.stall.end) // 2
+    inside = recording.step <= middle
+    kind, widths = effective_widths(recording)
+    here = tuple(_last_seen(widths[inside][:, j]) for j in range(widths.shape[1])) if inside.any() else ()
+    layer = None
+    if not card.stall.ongoing and here:
+        after = [_last_seen(widths[:, j]) for j in range(widths.shape[1])]
+        gains = [(a - h) if np.isfinite(a - h) else -1.0 for a, h in zip(after, here, strict=True)]
+        if max(gains) > 0:
+            layer = recording.layer_names[int(np.argmax(gains))]
+    elif here and np.any(np.isfinite(here)):
+        layer = recording.layer_names[int(np.nanargmin(here))]
+    if here and np.nansum(here) == 0 and np.any(np.isfinite(here)):
+        kind = "origin"
+    return Card("saddle", card.sentence, card.stall, card.evidence, layer, kind, here, ahead.order, card.forecast)
+
+
+def effective_widths(recording: Recording) -> tuple[str | None, np.ndarray]:
+    """Effective width [k, layers] as the units allow it to be counted: rays, or the smaller of copies and active units, or rank; and which."""
+    m = recording.measures
+    if np.any(np.isfinite(m["rays"])):
+        return "rays", m["rays"]
+    if np.any(np.isfinite(m["copies"])) or np.any(np.isfinite(m["active"])):
+        copies, active = (np.where(np.isfinite(m[name]), m[name], np.inf) for name in ("copies", "active"))
+        widths = np.minimum(copies, active)
+        return ("copies" if np.sum(copies < active) > widths.size / 2 else "active"), np.where(
+            np.isfinite(widths), widths, np.nan
+        )
+    if np.any(np.isfinite(m["rank"])):
+        return "rank", m["rank"]
+    return None, m["rank"]
+
+
+def _last_seen(values: np.ndarray) -> float:
+    values = values[np.isfinite(values)]
+    return float(values[-1]) if values.size else float("nan")
+
+
+def _or(value: float, otherwise: float) -> float:
+    return value if np.isfinite(value) else otherwise
+
+
+def _plain(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

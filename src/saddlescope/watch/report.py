@@ -1,0 +1,136 @@
+"""A recording's report: every stall's card, the forecast and how it came to be, as text, as plain values and as a page."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .diagnose import Card, diagnose, effective_widths
+from .forecast import Forecast, forecast
+from .recording import Recording
+from .stalls import Smooth, find_stalls, smooth
+
+SCHEMA = "saddlescope.watch/1"
+#: Forecasts made again at earlier steps, each from what was known then.
+HISTORY = 24
+
+
+@dataclass(frozen=True)
+class Report:
+    """`str` of it is the card. `cards`: a diagnosis for each stall; `now`: the forecast at the last snapshot; `history`: at earlier ones; `problem`: why there are no cards."""
+
+    recording: Recording
+    cards: tuple[Card, ...]
+    now: Forecast
+    history: tuple[Forecast, ...]
+    series: Smooth | None
+    problem: str | None = None
+
+    def __str__(self) -> str:
+        r = self.recording
+        name = r.facts.get("source") or "training"
+        steps = int(r.loss_step[-1]) if r.loss_step.size else int(r.step[-1]) if r.step.size else 0
+        lines = [f"{name}: {steps} steps, {r.loss.size} losses, {r.step.size} snapshots"]
+        if self.problem:
+            lines.append(self.problem)
+        elif not self.cards:
+            lines.append("no stall: the loss never stood still")
+        for card in self.cards:
+            lines += _card_lines(card)
+        lines.append(f"forecast: {self.now}")
+        lines += [f"not seen: {gap}" for gap in (*r.facts.get("gaps", []), *r.facts.get("skipped", []))]
+        return "\n".join(lines)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, no NaN: what stands in summary.json."""
+        r = self.recording
+        kind, _ = effective_widths(r)
+        return {
+            "schema": SCHEMA,
+            "steps": int(r.loss_step[-1]) if r.loss_step.size else None,
+            "losses": int(r.loss.size),
+            "snapshots": int(r.step.size),
+            "problem": self.problem,
+            "stalls": [card.as_json() for card in self.cards],
+            "forecast": self.now.as_json(),
+            "forecasts": [f.as_json() for f in self.history],
+            "layers": list(r.layer_names),
+            "width_kind": kind,
+            "noise": None if self.series is None else float(np.median(self.series.noise)),
+            "facts": _plain(r.facts),
+        }
+
+
+def report(recording: Recording, out: "str | os.PathLike[str] | None" = None) -> Report:
+    """Diagnoses and forecasts; with `out`, writes report.html (self-contained) and summary.json into that folder.
+
+    **Raises:** `OSError` where the folder cannot be written.
+    """
+    problem, cards, series = None, (), None
+    try:
+        series, cards = smooth(recording), diagnose(recording)
+    except ValueError as error:  # too little was seen: the report says so
+        problem = str(error)
+    found = Report(recording, cards, forecast(recording), _history(recording), series, problem)
+    if out is not None:
+        from .page import page
+
+        folder = Path(out)
+        folder.mkdir(parents=True, exist_ok=True)
+        _put(folder / "summary.json", json.dumps(found.as_json(), indent=2, allow_nan=False) + "\n")
+        _put(folder / "report.html", page(found))
+    return found
+
+
+def _history(recording: Recording) -> tuple[Forecast, ...]:
+    """Forecasts at steps evenly spread over the snapshots up to the end of the first stall (or of the run)."""
+    if recording.step.size < 4:
+        return ()
+    last = recording.step.size - 1
+    try:
+        first = find_stalls(recording)[:1]
+    except ValueError:
+        first = ()
+    if first and not first[0].ongoing:
+        last = min(last, int(np.searchsorted(recording.step, first[0].end * 1.3)))
+    chosen = np.unique(np.linspace(2, max(last, 2), HISTORY).astype(int))
+    return tuple(forecast(recording, int(recording.step[k])) for k in chosen)
+
+
+def _card_lines(card: Card) -> list[str]:
+    s = card.stall
+    when = f"steps {s.start} to {s.end}{', still there' if s.ongoing else ''}"
+    lines = [
+        f"stall at loss {s.height:.4g}, {when} (confidence {s.confidence:.2f}): {card.kind}",
+        f"  why: {card.sentence}",
+    ]
+    if card.kind == "saddle":
+        where = f"in {card.layer}" if card.layer else "layer not seen"
+        widths = ", ".join("?" if not np.isfinite(w) else f"{w:.0f}" for w in card.effective_width) or "not seen"
+        order = "?" if card.order is None else str(card.order)
+        lines.append(
+            f"  saddle: {where}, kind {card.width_kind or 'not seen'}, order {order}, effective width {widths}"
+        )
+    lines.append(f"  what to do: {card.advice}")
+    return lines
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def _put(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)

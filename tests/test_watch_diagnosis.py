@@ -1,0 +1,259 @@
+"""Stalls and their causes: recordings made up for each cause, and for none; certificates of states that are known."""
+
+import json
+
+import numpy as np
+import pytest
+
+from saddlescope.watch import KINDS, Recording, certify_jax, certify_torch, diagnose, find_stalls, report
+from saddlescope.watch.certificate import extremes, norm_growth
+from saddlescope.watch.evidence import gather, growth
+
+STEPS = 1000
+STEP = np.arange(0, STEPS, 10)
+WEIGHTS = {"a": (8, 8), "b": (8, 8)}
+LAYERS = ("a",)
+
+
+def made(loss, *, gradient=1.0, norms=3.0, variation=None, rate=0.1, probe=True, measures=None, facts=None, **more):
+    """A recording of two matrices; `loss` of a step, the others numbers or arrays over snapshots."""
+    every = np.arange(STEPS)
+    losses = np.asarray([loss(s) for s in every], float)
+    k = STEP.size
+    wide = np.broadcast_to(np.asarray(gradient, float), (k,))[:, None] / np.sqrt(2) * np.ones((1, 2))
+    size = np.broadcast_to(np.asarray(norms, float), (k,))[:, None] / np.sqrt(2) * np.ones((1, 2))
+    seen = {name: np.full((k, 1), float(value)) for name, value in (measures or {}).items()}
+    fields = {
+        "probe_loss": losses[STEP] if probe else np.full(k, np.nan),
+        "variation": np.full(k, np.nan) if variation is None else np.broadcast_to(np.asarray(variation, float), (k,)),
+        "gradient_norm": wide,
+        "weight_norm": size * (1 + 1e-6 * STEP[:, None]),
+        "learning_rate": np.broadcast_to(np.asarray(rate, float), (k,)),
+        "measures": seen,
+        "facts": facts or {},
+    }
+    return Recording.of(step=STEP, loss_step=every, loss=losses, weights=WEIGHTS, layers=LAYERS, **(fields | more))
+
+
+def step_down(at, high=2.0, low=0.2, width=15.0):
+    return lambda s: low + (high - low) / (1 + np.exp(min(max((s - at) / width, -60.0), 60.0)))
+
+
+def noise(seed, size=0.01, level=1.0):
+    values = level + size * np.random.default_rng(seed).standard_normal(STEPS)
+    return lambda s: values[int(s)]
+
+
+GROWING = 1e-4 * np.exp(np.minimum(STEP, 600) / 100)
+CASES = {
+    "saddle": lambda: made(step_down(600), gradient=2 * GROWING, variation=GROWING, norms=1.0),
+    "converged": lambda: made(lambda s: 2 * np.exp(-s / 30) + 1e-6, gradient=2 * np.exp(-STEP / 60) + 1e-6),
+    "small learning rate": lambda: made(lambda s: 2 - 1e-7 * s, rate=1e-7),
+    "large learning rate": lambda: made(lambda s: 1.0 + 0.3 * (-1) ** s, probe=False, gradient=5.0),
+    "dead units": lambda: made(lambda s: 2.0 - 1e-6 * s, measures={"dead": 1.0}),
+    "saturated units": lambda: made(lambda s: 2.0 - 1e-6 * s, measures={"saturated": 0.95}),
+    "epochs": lambda: made(
+        lambda s: 2 * 0.6 ** (s // 125) + 1e-3 * np.sin(s),
+        probe=False,
+        gradient=np.nan,
+        facts={"batches_per_epoch": 125},
+    ),
+    "schedule": lambda: made(step_down(510), rate=np.where(STEP < 500, 1e-4, 1e-1)),
+    "frozen": lambda: made(
+        lambda s: 2.0, gradient=0.0, frozen=np.array([True, True]), weight_norm=np.ones((STEP.size, 2))
+    ),
+    "noise": lambda: made(noise(0, 0.05), probe=False, gradient=1.0),
+}
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_a_stall_is_called_what_it_was_made_as(kind):
+    cards = diagnose(CASES[kind]())
+    assert cards
+    longest = max(cards, key=lambda card: card.stall.end - card.stall.start)
+    assert longest.kind == kind, longest
+    assert longest.advice == KINDS[kind]
+    assert any(character.isdigit() for character in longest.sentence)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in CASES if kind != "saddle"])
+def test_no_other_stall_is_called_a_saddle(kind):
+    assert all(card.kind != "saddle" for card in diagnose(CASES[kind]()))
+
+
+# the same recordings with their evidence taken away or turned round
+SHOWN_WRONG = {
+    "saddle without growth": lambda: made(step_down(600), gradient=2e-4, variation=1e-4, norms=1.0),
+    "saddle far from rest": lambda: made(
+        step_down(600), gradient=20.0 + STEP / 100, variation=1.0, norms=10.0, rate=1e-9
+    ),
+    "nothing but a loss": lambda: made(step_down(600), gradient=np.nan, norms=np.nan, rate=np.nan),
+}
+
+
+@pytest.mark.parametrize("name", SHOWN_WRONG)
+def test_without_evidence_nothing_is_said(name):
+    cards = diagnose(SHOWN_WRONG[name]())
+    assert cards
+    assert {card.kind for card in cards} <= {"unknown", "small learning rate", "converged"}, [
+        card.sentence for card in cards
+    ]
+
+
+@pytest.mark.parametrize(("kind", "measure"), [("dead units", "dead"), ("saturated units", "saturated")])
+def test_half_of_the_units_hold_no_loss(kind, measure):
+    assert all(card.kind != kind for card in diagnose(made(lambda s: 2.0 - 1e-6 * s, measures={measure: 0.5})))
+
+
+def test_a_schedule_that_changes_elsewhere_is_no_cause():
+    elsewhere = made(step_down(510), rate=np.where(STEP < 100, 1e-4, 1e-1))
+    assert all(card.kind != "schedule" for card in diagnose(elsewhere))
+
+
+# ---------------------------------------------------------------------------------------------------------------- stalls
+
+
+@pytest.mark.parametrize("probe", [True, False])
+def test_white_noise_has_no_staircase(probe):
+    # 40 seeds a kind: one stall, of all of it, and no step inside
+    for seed in range(40):
+        stalls = find_stalls(made(noise(seed, 0.03), probe=probe))
+        assert [s.ongoing for s in stalls] == [True]
+        assert stalls[0].end - stalls[0].start > 0.9 * STEPS
+
+
+@pytest.mark.parametrize("size", [0.0, 0.02, 0.1])
+def test_a_staircase_in_noise_is_found(size):
+    rng = np.random.default_rng(5)
+    scatter = size * rng.standard_normal(STEPS)
+
+    def loss(s):
+        return step_down(300, 1.0, 0.0)(s) + step_down(700, 1.0, 0.0)(s) + scatter[int(s)]
+
+    stalls = find_stalls(made(loss, probe=False))
+    assert [round(s.height, 0) for s in stalls] == [2.0, 1.0, 0.0]
+    assert [s.ongoing for s in stalls] == [False, False, True]
+    assert stalls[0].end < 300 < stalls[1].start < stalls[1].end < 700 < stalls[2].start
+    assert all(s.confidence > 0.95 for s in stalls)
+
+
+def test_a_loss_that_always_falls_has_no_stall():
+    assert find_stalls(made(lambda s: 2.0 * np.exp(-s / 800))) == ()
+
+
+def test_too_few_losses_are_said_to_be_too_few(tmp_path):
+    few = Recording.of(loss_step=[0, 1, 2], loss=[1.0, np.nan, 1.0])
+    with pytest.raises(ValueError, match="8 finite losses"):
+        find_stalls(few)
+    told = report(few, tmp_path)
+    assert "8 finite losses" in str(told)
+    assert json.loads((tmp_path / "summary.json").read_text())["problem"]
+
+
+def test_evidence_is_what_it_says():
+    r = made(lambda s: 2.0, gradient=0.5, norms=4.0, rate=0.01)
+    (stall,) = find_stalls(r)
+    e = gather(r, stall)
+    assert e["reach"] == pytest.approx(0.5 * 4.0 / 2.0, rel=1e-3)
+    assert e["push"] == pytest.approx(0.01 * 0.25 / 2.0, rel=1e-6)
+    assert growth(np.geomspace(1, 100, 50)) == pytest.approx(100, rel=0.2)
+    assert growth(np.ones(50)) == pytest.approx(1)
+    assert np.isnan(growth(np.full(9, np.nan)))
+
+
+def test_a_slope_that_is_followed_is_efficient():
+    # gradient flow on L: dL = -rate g^2 each step
+    r = made(lambda s: 2.0 - 0.01 * 0.0025 * s, gradient=0.05, rate=0.01)
+    (stall,) = find_stalls(r)
+    assert gather(r, stall)["efficiency"] == pytest.approx(1.0, rel=0.05)
+
+
+# ---------------------------------------------------------------------------------------------------------- certificates
+
+
+def test_extremes_are_those_of_the_matrix(rng):
+    a = rng.standard_normal((100, 100))
+    a = a + a.T
+    found = extremes(lambda v: a @ v, 100)
+    values = np.linalg.eigvalsh(a)
+    assert found.lowest == pytest.approx(values[0], rel=1e-5)
+    assert found.highest == pytest.approx(values[-1], rel=1e-5)
+    small = extremes(lambda v: a[:20, :20] @ v, 20)
+    assert small.lowest == pytest.approx(np.linalg.eigvalsh(a[:20, :20])[0], rel=1e-10)
+
+
+def _two_layers(torch, scale, seed=0):
+    torch.manual_seed(seed)
+    net = torch.nn.Sequential(torch.nn.Linear(3, 6, bias=False), torch.nn.Tanh(), torch.nn.Linear(6, 1, bias=False))
+    with torch.no_grad():
+        for p in net.parameters():
+            p.mul_(scale)
+    x = torch.randn(40, 3)
+    return net, x, torch.tanh(x @ torch.tensor([[1.0], [-0.5], [0.2]]))
+
+
+def test_the_origin_is_certified_as_a_saddle():
+    import torch
+
+    net, x, y = _two_layers(torch, 1e-6)
+    before = [p.clone() for p in net.parameters()]
+    found = certify_torch(net, x, y)
+    assert found.verdict == "saddle"
+    assert found.blocks["all"].lowest < 0 < found.blocks["all"].highest
+    # each block alone is flat: the direction down moves both layers
+    assert all(abs(b.lowest) < 1e-4 * found.blocks["all"].highest for name, b in found.blocks.items() if name != "all")
+    assert found.insertion["0"] > 0.5
+    assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True))
+    assert net.training
+    assert not found.infimum
+
+
+def test_a_slope_is_no_place_to_rest():
+    import torch
+
+    net, x, y = _two_layers(torch, 1.0)
+    assert certify_torch(net, x, y).verdict == "moving"
+
+
+def test_a_minimum_is_certified_and_cross_entropy_has_an_infimum():
+    import torch
+
+    x = torch.randn(30, 3, generator=torch.Generator().manual_seed(1))
+    y = x @ torch.ones(3, 2) + torch.randn(30, 2, generator=torch.Generator().manual_seed(2))
+    net = torch.nn.Sequential(torch.nn.Linear(3, 2, bias=False))
+    with torch.no_grad():
+        net[0].weight.copy_(torch.linalg.lstsq(x, y).solution.T)
+    found = certify_torch(net, x, y)
+    assert found.verdict == "minimum"
+    assert found.blocks["all"].lowest > 0
+    classes = certify_torch(net, x, torch.arange(30) % 2)
+    assert classes.infimum
+    assert "infimum" in classes.sentence
+    json.dumps(found.as_json())
+
+
+def test_a_pytree_is_certified_as_well():
+    import jax.numpy as jnp
+
+    x, y = np.linspace(-1, 1, 20), np.linspace(-1, 1, 20)
+
+    def loss(p):
+        return 0.5 * jnp.mean((p["w"] * p["v"] * x - y) ** 2)
+
+    saddle = certify_jax(loss, {"w": np.zeros(1), "v": np.zeros(1)})
+    assert saddle.verdict == "saddle"
+    # the Hessian there is [[0, -s], [-s, 0]] with s = E[x y]
+    assert saddle.blocks["all"].lowest == pytest.approx(-np.mean(x * y), rel=1e-9)
+    assert certify_jax(loss, {"w": np.ones(1), "v": np.ones(1)}).verdict != "saddle"
+    with pytest.raises(ValueError, match="finite loss"):
+        certify_jax(loss, {"w": np.full(1, np.nan), "v": np.ones(1)})
+
+
+def test_norms_that_grow_like_a_power_are_read_so():
+    r = Recording.of(
+        step=np.arange(0, 1000, 10),
+        weights=WEIGHTS,
+        weight_norm=np.sqrt(1 + np.arange(0, 1000, 10))[:, None] * np.ones(2),
+    )
+    assert norm_growth(r) == pytest.approx(0.5, abs=0.01)
+    assert np.isnan(norm_growth(Recording.of()))
