@@ -603,7 +603,7 @@ def test_a_folder_that_cannot_be_written_is_no_reason_to_stop(tmp_path, monkeypa
     monkeypatch.setattr(Recording, "save", full)
     watcher.save_to_folder()
     with pytest.warns(RuntimeWarning, match="No space left"):
-        assert "loss" in str(watcher.report())
+        assert "losses" in str(watcher.report())
 
 
 # --------------------------------------------------------------------------------------------------------- the front door
@@ -630,7 +630,19 @@ assert not xla_bridge._backends
     assert saddlescope.Watcher is Watcher
 
 
-def test_a_report_says_what_was_seen():
-    _, _, _, _, watcher = train(mlp, (5,), OPTIMIZERS["adamw"], watch=True)
+def test_a_report_says_what_was_seen_and_is_kept(tmp_path):
+    _, _, _, _, watcher = train(mlp, (5,), OPTIMIZERS["adamw"], watch=True, out=tmp_path)
     text = str(watcher.report())
-    assert "step 59" in text
+    assert "59 steps" in text
+    assert Recording.load(tmp_path / "recording.npz").loss_step[-1] == 59
+    assert (tmp_path / "report.html").exists()
+    assert (tmp_path / "summary.json").exists()
+
+
+def test_where_no_report_can_be_made_there_is_a_summary(monkeypatch):
+    _, _, _, _, watcher = train(mlp, (5,), OPTIMIZERS["adamw"], watch=True)
+    monkeypatch.setattr(sys.modules["saddlescope.watch.report"], "report", lambda *_: 1 / 0)
+    with pytest.warns(RuntimeWarning, match="ZeroDivisionError"):
+        text = str(watcher.report())
+    assert "at step 59" in text
+    assert "layer     0 (Linear-Linear) of 16 units" in text
