@@ -118,7 +118,8 @@ def test_the_summary_has_every_key_and_nothing_that_is_not_json(any_record):
     found = runs.summarize(any_record)
     assert list(found) == SUMMARY
     assert set(COST) <= set(found["cost"])
-    assert list(found["end"]) == END
+    several = ["kinds"] * ("layer" in any_record.dims)  # a key of networks with several hidden layers
+    assert list(found["end"]) == END + several
     assert found["schema"] == "saddlescope.run/1"
     assert found["ended"] in ENDED
     assert found["cause"] in ("data", "initialisation", "both", "none")
@@ -128,7 +129,7 @@ def test_the_summary_has_every_key_and_nothing_that_is_not_json(any_record):
     ]:  # theory is right about these runs: what it saw and they did not came after their end
         assert unseen["why"] == "the run stopped before"
     for stage in found["stages"]:
-        assert set(stage) == set(STAGE)
+        assert set(stage) == {*STAGE, *several}
         assert set(stage["escape"]) == {"law", "rate", "degree"}
         assert stage["escape"]["law"] in ("exponential", "algebraic", "none", "unknown")
         assert set(stage["predicted"]) == {"height", "t_end", "t_end_error", "status"}
@@ -156,6 +157,8 @@ def test_deep_networks_have_a_width_for_each_layer(deep):
     found = runs.summarize(deep)
     assert [s["effective_width"] for s in found["stages"]] == [[0, 0], [1, 1]]
     assert found["end"]["effective_width"] == [2, 2]
+    assert [s["kinds"] for s in found["stages"]] == [["origin"] * 2, ["rank"] * 2]
+    assert found["end"]["kinds"] == ["rank", "rank"]
     assert deep["effective_width"].dims == ("snapshot", "layer")
     assert deep["stage_effective_width"].dims == ("stage", "layer")
 

@@ -8,11 +8,16 @@ seeds with a clean one is at most 0.2.
 
 - *tanh, sine, sigmoid*: one output, a teacher of two such units with input weights of length 3 at right angles: they saturate, or turn over, on the data. Scale 1e-3. Tanh and sine are of order 1 without a rank-one
     manifold; sigmoid is of order 0, so f is not small where the weights are, and what it learns first is the mean.
-- *cubic* (order 3) and *x tanh x* (order 2): a teacher of two such units, of strengths 1 and 0.7; scale 3e-2 for cubic units, 1e-2 for x tanh x. Units separate by their own size.
+- *cubic* (order 3) and *x tanh x* (order 2): a teacher of two such units, of strengths 1 and 0.7; scale 3e-2 for cubic units, 1e-3 for x tanh x and for quadratic units beside them (at 1e-2 the two fastest units are too close in one of two seeds). Units separate by their own
+    size.
 - *softmax attention* (6 heads, separate key and query of rank 1): in-context regression with 200 prompts of 8 pairs, eigenvalues 1/2, 1/2. Scale 1e-2. Heads are of order 0: a head begins with the mean token.
 
 **Where tanh has one.** The same measure for tanh units over width, scale and task: the saturating teacher above, and an aligned task of two modes, y = W x with singular values 1 and 0.4, for which many tanh units of small weights are
 as good as linear ones. The map says where a clean second plateau is found.
+
+**What fails:** that sine, sigmoid and softmax attention show no second plateau. On these tasks they do rest a second time by the criterion (measured first on two seeds each, which is where the expected outcomes come from): sine for 1.5 to 2.5
+decades of speed, sigmoid for 0.5, softmax heads for 1.8, on several levels. Tanh on the saturating teacher rests for 0.2 to 0.3 decades only, in the detector's marginal band. So the lack of a manifold for one unit less does not by itself say that there is no
+second plateau: width, scale and task decide, as the map shows for tanh.
 
 Nothing is claimed here of saddles: it is the curve that is looked at.
 """
@@ -39,6 +44,8 @@ NAME = "figure-4"
 TITLE = "Figure 4: other units, with and without a second plateau"
 
 SEEDS, QUICK_SEEDS, MAP_SEEDS = 10, 2, 5
+#: Of softmax heads, whose runs are dear; one where quick.
+DEAR = 3
 UNITS, SAMPLES, MAX_STEPS = 10, 48, 4000
 #: So much of the first loss is left where a rest on the way still counts.
 LEFT = 0.05
@@ -56,6 +63,7 @@ class Panel(NamedTuple):
     clean: tuple[float, float]
     sentence: str
     expected: str = "holds"
+    seeds: int = SEEDS
 
 
 def teacher(activation: str, strengths: tuple[float, ...], length: float) -> Objective:
@@ -95,14 +103,14 @@ def panels() -> dict[str, Panel]:
     heads = {"architecture": "attention", "units": 6, "rank": 1, "softmax": True}
     return {
         "tanh": Panel(neurons("tanh"), teacher("tanh", (1.0, 0.7), 3.0), 1e-3, FEW, none),
-        "sine": Panel(neurons("sine"), teacher("sine", (1.0, 0.7), 3.0), 1e-3, FEW, none),
-        "sigmoid": Panel(neurons("sigmoid"), teacher("sigmoid", (1.0, -0.7), 3.0), 1e-3, FEW, none),
+        "sine": Panel(neurons("sine"), teacher("sine", (1.0, 0.7), 3.0), 1e-3, FEW, none, "fails"),
+        "sigmoid": Panel(neurons("sigmoid"), teacher("sigmoid", (1.0, -0.7), 3.0), 1e-3, FEW, none, "fails"),
         "cubic": Panel(neurons("cubic"), teacher("cubic", (1.0, 0.7), 1.0), 3e-2, MOST, clean),
-        "x tanh x": Panel(neurons("xtanhx"), teacher("xtanhx", (1.0, 0.7), 1.0), 1e-2, MOST, clean),
+        "x tanh x": Panel(neurons("xtanhx"), teacher("xtanhx", (1.0, 0.7), 1.0), 1e-3, MOST, clean),
         "quadratic, for comparison": Panel(
-            neurons("quadratic"), teacher("quadratic", (1.0, 0.7), 1.0), 1e-2, MOST, clean
+            neurons("quadratic"), teacher("quadratic", (1.0, 0.7), 1.0), 1e-3, MOST, clean
         ),
-        "softmax attention": Panel(heads, prompts(), 1e-2, FEW, none),
+        "softmax attention": Panel(heads, prompts(), 1e-2, FEW, none, "fails", DEAR),
     }
 
 
@@ -145,12 +153,12 @@ def _started(panel: dict[str, Any], objective: Objective, scale: float, seed: in
 
 def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
     """Runs every unit over seeds, then tanh units over width, scale and task, and draws curves and maps."""
-    seeds = QUICK_SEEDS if quick else SEEDS
     out.mkdir(parents=True, exist_ok=True)
     chosen = panels()
     seen: dict[str, list[Seen]] = {}
     for k, (name, panel) in enumerate(chosen.items()):
         seen[name] = []
+        seeds = panel.seeds if not quick else QUICK_SEEDS if panel.seeds == SEEDS else 1
         for seed in range(seeds):
             progress(0.6 * (k + seed / seeds) / len(chosen), f"figure 4: {name}, seed {seed}")
             seen[name].append(look(_started(panel.network, panel.objective, panel.scale, seed), panel.objective))
@@ -159,7 +167,12 @@ def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
     progress(0.95, "figure 4: drawing")
     drawn = {name: [one.curve for one in runs] for name, runs in seen.items()}
     pictures = list(plots.save(plots.curves_and_maps(drawn, maps), out / "figure-4"))
-    return Outcome(claims, pictures, _table(seen, maps), f"{seeds} seeds. {__doc__}")
+    return Outcome(
+        claims,
+        pictures,
+        _table(seen, maps),
+        f"{QUICK_SEEDS if quick else SEEDS} seeds, fewer of softmax attention. {__doc__}",
+    )
 
 
 def clean_part(runs: list[Seen]) -> float:
@@ -178,7 +191,7 @@ WIDTHS, MAP_SCALES = (3, 10, 30), (1e-2, 1e-4)
 def _maps(quick: bool, progress: Progress) -> list[plots.Map]:
     found = []
     seeds = QUICK_SEEDS if quick else MAP_SEEDS
-    widths = WIDTHS[-2:] if quick else WIDTHS
+    widths = WIDTHS[1:2] if quick else WIDTHS
     tasks = {"tanh, two aligned modes": aligned(), "tanh, two saturating units": teacher("tanh", (1.0, 0.7), 3.0)}
     for number, (title, objective) in enumerate(tasks.items()):
         parts = np.zeros((len(widths), len(MAP_SCALES)))

@@ -13,6 +13,9 @@ Smooth networks follow gradient flow. Deep ReLU networks do not: where the patte
 hyperplanes of the weights, and steps of an adaptive solver shrink without end (measured: 200 000 steps at 0.99998 of the first loss). They take steps of gradient descent, as the
 paper's do, at a learning rate small enough not to matter: its times are multiples of it.
 
+**What fails:** the first layer of the ReLU convolution does not always end on two rays: in seed 0 two of 30 kernels end between them, and the function needs three directions to 1%. (The three-layer ReLU network has such units
+too, but needs two.)
+
 With three layers the two sign groups of the targets escape at times that the initial weights set, like units of higher order: with 10 units a layer and inputs of lengths 3/2 and 1 they coincide within their drops in two
 of six seeds, and one of six never learns the second (measured by an independent simulation). Lengths 5/2 and 1 and 30 units keep them apart.
 """
@@ -34,7 +37,7 @@ SEEDS, QUICK_SEEDS = 10, 2
 
 
 class Panel(NamedTuple):
-    """One network: `losses` of its saddles and its end as parts of the first; the `kind` of the first layer's weights, and the widths of both layers on the plateau and at the end."""
+    """One network: `losses` of its saddles and its end as parts of the first; `fails`: names of claims that were measured to fail; the `kind` of the first layer's weights, and the widths of both layers on the plateau and at the end."""
 
     spec: dict[str, Any]
     losses: tuple[float, float, float]
@@ -42,6 +45,7 @@ class Panel(NamedTuple):
     plateau: tuple[int, int]
     end: tuple[int, int]
     tolerance: float = 1e-6
+    fails: tuple[str, ...] = ()
 
 
 def _neurons(activation: str, units: int) -> dict[str, Any]:
@@ -116,6 +120,7 @@ PANELS = {
         (1, 1),
         (2, 2),
         1e-2,
+        ("first layer at the end",),
     ),
     "attention, linear": Panel(
         _spec(
@@ -160,7 +165,8 @@ def _claims(name: str, panel: Panel, ran: Ran) -> list[Claim]:
     made = []
 
     def add(what: str, sentence: str, values: list, bounds: tuple[float, float], status: str = "asymptotic") -> None:
-        made.append(claim(NAME, name, what, sentence, values, bounds, status=status))
+        expected = "fails" if what in panel.fails else "holds"
+        made.append(claim(NAME, name, what, sentence, values, bounds, expected=expected, status=status))
 
     _, second, last = panel.losses
     near = panel.tolerance
