@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from saddlescope import experiments, runs
-from saddlescope.experiments import _digit_pairs, _staircases, figure_2, figure_3, table_1
+from saddlescope.experiments import _digit_pairs, _three_modes, figure_2, figure_3, table_1
 from saddlescope.experiments import _figure_2_claims as claims_of
-from saddlescope.experiments._staircases import ATTENTION, LINEAR, Setting, follow, saddle_losses
+from saddlescope.experiments._three_modes import ATTENTION, LINEAR, Setting, follow, saddle_losses
 from saddlescope.specs import read_spec
 
 
@@ -96,7 +96,7 @@ def test_a_large_part_lies_on_its_manifold_and_points_downhill(network):
     for seed in range(4):
         setting = Setting(network, 1.0, 5, 1e-9, "weight", seed, 0.3)
         problem = runs.prepare(read_spec(setting.spec()))
-        made = _staircases.start(problem.network, setting)
+        made = _three_modes.start(problem.network, setting)
         u, v = (np.asarray(a) for a in made.lenses()[0].get())
         rows = np.hstack([u, v.reshape(5, -1)])
         assert np.linalg.svd(rows, compute_uv=False)[1] < 1e-7
