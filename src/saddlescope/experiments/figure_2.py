@@ -6,7 +6,7 @@ through the middle between the exact losses of two neighbouring saddles. *Theory
 
 - **A**, width (8 to 128, $\kappa = 1$). 32 seeds a width (two widths when quick); slopes of the logarithm of duration over that of width, one a seed, their mean with its 95% interval (Student).
 - **B**, $\kappa$ (0 to 1.5), 16 units.
-- **C**, a large part (norm 2 in each layer) on a manifold: of rank one in the linear network, of one head in attention; small normal weights beside it; signs such that the large part points downhill.
+- **C**, a large part (norm 2 in each layer) on a manifold: of rank one in the linear network, of one head in attention; small normal weights beside it; with the sign of the first mode on both sides (linear), or of its target (attention).
 - **D**, scale of normal initial weights, 16 units.
 
 Scales are 1e-6 (linear) and 1e-3 (attention; 1e-2 in A) where one weight's standard deviation is meant (`convention = "weight"`); with `"layer"` the scale is divided by the square root of the number of weights in
