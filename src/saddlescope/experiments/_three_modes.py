@@ -151,7 +151,7 @@ def follow(
 def start(network: AbstractNetwork, setting: Setting) -> AbstractNetwork:
     """The initial weights, with the large part on the manifold added where there is one.
 
-    Linear: all units along one direction, in proportions drawn at random. Attention: the first head alone. Signs are such that this part already points downhill: a
+    Linear: all units along one direction, in proportions drawn at random. Attention: the first head alone. Signs are those of the first mode on both sides (linear), or of the head's target (attention): a
     network that starts with the opposite sign has to unlearn first, and may come near the origin's saddle on the way.
     """
     if not setting.manifold:

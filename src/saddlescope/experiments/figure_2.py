@@ -4,9 +4,9 @@ r"""Figure 2: what makes plateaus long, in a linear network and in linear attent
 regression (heads with separate key and query of rank 1, 31 context tokens, cubic features), both with their exact population loss. A plateau's *duration* is the time between two *ends*; an end is the time at which the loss falls
 through the middle between the exact losses of two neighbouring saddles. *Theory's line* is `saddlescope predict` from the same data and initial weights, without simulation.
 
-- **A**, width (8 to 128, $\kappa = 1$). 32 seeds a width; slopes of the logarithm of duration over that of width, one a seed, their mean with its 95% interval (Student).
+- **A**, width (8 to 128, $\kappa = 1$). 32 seeds a width (two widths when quick); slopes of the logarithm of duration over that of width, one a seed, their mean with its 95% interval (Student).
 - **B**, $\kappa$ (0 to 1.5), 16 units.
-- **C**, a large part (norm 2 in each layer) on a manifold: of rank one in the linear network, of one head in attention; small normal weights beside it; signs such that the large part points downhill.
+- **C**, a large part (norm 2 in each layer) on a manifold: of rank one in the linear network, of one head in attention; small normal weights beside it; with the sign of the first mode on both sides (linear), or of its target (attention).
 - **D**, scale of normal initial weights, 16 units.
 
 Scales are 1e-6 (linear) and 1e-3 (attention; 1e-2 in A) where one weight's standard deviation is meant (`convention = "weight"`); with `"layer"` the scale is divided by the square root of the number of weights in
@@ -15,7 +15,7 @@ each layer.
 **Found.** *Width* has the effect that the paper's sentence says only in part, and in neither convention in whole. Theory: a linear network's plateau k ends at $t_k = [\ln(2 s_k/(\lambda_k |c_k|^2)) + \ln(\sqrt2 - 1)]/(2 s_k)$
 with $|c_k|^2 \approx H\epsilon^2$: width takes off $\ln H/(2 s_k)$, whatever the scale, which is little beside a long plateau and much beside a short one. With a fixed standard deviation of each weight the linear network's plateaus shorten by less than a tenth when
 the width doubles at 1e-6, but at 1e-2 they shorten as much as those of attention. Divided by the square root of the layer's size, the linear network does not feel width at all ($H\epsilon^2$ is constant), while attention's plateaus grow
-*longer*: the gain of the luckiest head among more is less than the loss of size of each. So three claims that follow the sentence are expected to fail: they are findings, and outcomes of claims are never edited.
+*longer*: the gain of the luckiest head among more is less than the loss of size of each. So four claims that follow the sentence are expected to fail: they are findings, and outcomes of claims are never edited.
 
 A smaller $\kappa$ shortens the later plateaus, but lengthens the first, for the sum of the $s_n$ is fixed.
 """
@@ -76,7 +76,7 @@ class Plan(NamedTuple):
 
 
 FULL = Plan((8, 16, 32, 64, 128), (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5), {LINEAR: 32, ATTENTION: 32}, 3, 16, 16, True)
-QUICK = Plan((8, 32, 128), (0.0, 0.5, 1.0, 1.5), {LINEAR: 32, ATTENTION: 8}, 1, 4, 16, False)
+QUICK = Plan((UNITS, 128), (0.0, 0.5, 1.0, 1.5), {LINEAR: 32, ATTENTION: 16}, 1, 4, 16, False)
 
 
 class Sweep(NamedTuple):
