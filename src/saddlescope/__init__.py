@@ -65,9 +65,9 @@ _ROOMS = (
     "stages",
     "theory",
     "runs",
-    "experiments",
-    "watch",
     "plots",
+    "watch",
+    "experiments",
 )
 
 

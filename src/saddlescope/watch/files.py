@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .archive import MOST_BYTES, read_arrays
-from .names import normalised
+from .names import natural, normalised
 from .shapes import BUFFERS
 
 SUFFIXES = (".safetensors", ".npz", ".pt", ".pth", ".ckpt", ".bin")
@@ -46,7 +46,9 @@ def read_file(path: Path, *, trust_pickle: bool = False) -> Saved:
     suffix = path.suffix.lower()
     step, rate = None, float("nan")
     if suffix == ".safetensors":
-        arrays: Mapping[str, Any] = read_safetensors(path)
+        # the library writes arrays in the order of their types: layers are found again by their numbers
+        held = read_safetensors(path)
+        arrays: Mapping[str, Any] = {name: held[name] for name in sorted(held, key=natural)}
     elif suffix == ".npz":
         arrays = read_arrays(path)
     else:

@@ -1,6 +1,8 @@
-"""Names of weights without what wrappers add to them."""
+"""Names: of weights without what wrappers add to them, of files in the order that people mean."""
 
+import re
 from collections.abc import Iterable
+from typing import Any
 
 #: Reserved by the wrappers that insert them: torch.compile, fully sharded and checkpointed modules.
 RESERVED = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
@@ -17,3 +19,8 @@ def normalised(names: Iterable[str]) -> tuple[str, ...]:
         plain = [parts[1:] for parts in plain]
     found = tuple(".".join(parts) for parts in plain)
     return found if len(set(found)) == len(names) else names
+
+
+def natural(name: str) -> list[Any]:
+    """Sorts ckpt_9 before ckpt_10."""
+    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in re.split(r"(\d+)", name)]

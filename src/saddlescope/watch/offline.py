@@ -4,12 +4,12 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from .files import SUFFIXES, read_file
 from .losses import Losses
+from .names import natural
 from .recording import Recording
 from .seen import Seen
 from .shapes import measured, oriented
@@ -74,11 +74,6 @@ def _is_recording(path: Path) -> bool:
             return "head.npy" in archive.namelist()
     except (zipfile.BadZipFile, OSError):
         return False
-
-
-def natural(name: str) -> list[Any]:
-    """Sorts ckpt_9 before ckpt_10."""
-    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in re.split(r"(\d+)", name)]
 
 
 def _folder(path: Path, trust_pickle: bool) -> Recording:

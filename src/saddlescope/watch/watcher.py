@@ -279,11 +279,17 @@ class Watcher:
                 recording.save(self.out / FILE)
             except OSError as error:
                 warnings.warn(f"saddlescope: the recording could not be saved: {error}", RuntimeWarning, stacklevel=2)
+        from .report import report
+
         try:
-            from .report import report  # pyright: ignore[reportMissingImports]
-        except ModuleNotFoundError:
+            return report(recording, self.out)
+        except Exception as error:  # after a long training the last thing to do is to fail
+            warnings.warn(
+                f"saddlescope: no report could be made of what was seen: {type(error).__name__}: {_first_line(error)}. Here is a summary.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
             return summary(recording)
-        return report(recording, self.out)
 
     # ------------------------------------------------------------------------------------------------ other loops
 

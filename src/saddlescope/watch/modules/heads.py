@@ -184,7 +184,7 @@ def _of_module(traced: Trace, node: Node) -> Shown | None:
     read, count = numbers(args["out_proj_weight"]), int(args["num_heads"])
     found = traced.name_of(args["out_proj_weight"]) or "attention"
     name = found.removesuffix(".out_proj.weight").removesuffix(".weight")
-    odd = ("bias_k", "bias_v", "key_padding_mask")
+    odd = ("bias_k", "bias_v")
     if args.get("use_separate_proj_weight") or args.get("add_zero_attn") or any(args.get(a) is not None for a in odd):
         return None
     query, key, value = (args[a].detach().double() for a in ("query", "key", "value"))
@@ -200,13 +200,12 @@ def _of_module(traced: Trace, node: Node) -> Shown | None:
         projected.append(out.reshape(len(data), samples, count, width).permute(1, 2, 0, 3))
         rows = numbers(w) if b is None else np.hstack([numbers(w), numbers(b)[:, None]])
         parts.append(rows.reshape(count, width, -1))
-    mask = args.get("attn_mask")
-    if mask is not None and mask.dtype != torch.bool:
-        mask = mask.double()
-    if mask is not None and mask.ndim == 3:
-        mask = mask.reshape(samples, count, *mask.shape[1:])
-    if mask is not None and mask.dtype == torch.bool:
-        mask = ~mask  # True means "not" to one function and "yes" to the other
+    masks = [_added(args.get("attn_mask")), _added(args.get("key_padding_mask"))]
+    if masks[0] is not None and masks[0].ndim == 3:
+        masks[0] = masks[0].reshape(samples, count, *masks[0].shape[1:])
+    if masks[1] is not None:
+        masks[1] = masks[1].reshape(samples, 1, 1, -1)
+    mask = sum((m for m in masks[1:] if m is not None), masks[0]) if masks[0] is not None else masks[1]
     z = torch.nn.functional.scaled_dot_product_attention(*projected, attn_mask=mask)
     data = numbers(z.permute(0, 2, 1, 3).reshape(samples * tokens, count, width))
     query_part, key_part, value_part = parts
@@ -227,6 +226,17 @@ def _of_module(traced: Trace, node: Node) -> Shown | None:
             z.permute(0, 2, 1, 3).reshape(-1, count, width),
         )
     return shown
+
+
+def _added(mask: Any) -> Any:
+    """A mask as what is added to scores; True in one means that a token is not attended to."""
+    import torch
+
+    if mask is None:
+        return None
+    if mask.dtype == torch.bool:
+        return torch.zeros(mask.shape, dtype=torch.float64, device=mask.device).masked_fill(mask, -torch.inf)
+    return mask.double()
 
 
 def _read_by(read: np.ndarray, count: int, width: int) -> np.ndarray:

@@ -1,0 +1,342 @@
+"""Recordings from what a training left: checkpoints of several kinds, and tables; what is bad is skipped with its reason or told in one line."""
+
+import io
+import json
+import os
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+import safetensors.numpy
+import safetensors.torch
+import torch
+from torch import nn
+
+from saddlescope.watch import Recording, read
+from saddlescope.watch.files import read_safetensors
+from saddlescope.watch.names import natural
+from saddlescope.watch.shapes import chains, layers
+
+torch.set_num_threads(1)
+
+
+def states(steps, *, rank=1):
+    """Weights of a network of two layers along a training that never was; the product of its two matrices has rank `rank`."""
+    rng = np.random.default_rng(0)
+    u, v = rng.normal(size=(6, rank)) @ rng.normal(size=(rank, 4)), rng.normal(size=(3, 6))
+    return {s: {"0.weight": (s + 1) * u, "0.bias": np.zeros(6), "2.weight": v, "2.bias": np.ones(3)} for s in steps}
+
+
+def as_float32(weights):
+    return {n: a.astype(np.float32) for n, a in weights.items()}
+
+
+WRITERS = {
+    "safetensors": lambda path, w, step: safetensors.numpy.save_file(as_float32(w), path),
+    "npz": lambda path, w, step: np.savez(path, **w),
+    "pt": lambda path, w, step: torch.save({n: torch.tensor(a) for n, a in w.items()}, path),
+    "ckpt": lambda path, w, step: torch.save(
+        {
+            "state_dict": {f"module.{n}": torch.tensor(a) for n, a in w.items()},
+            "global_step": step,
+            "optimizer_states": [{"param_groups": [{"lr": 0.25}]}],
+        },
+        path,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_folder_of_checkpoints_in_natural_order(tmp_path, kind):
+    steps = [0, 2, 9, 10, 100]
+    for step, weights in states(steps).items():
+        WRITERS[kind](tmp_path / f"ckpt_{step}.{kind}", weights, step)
+    (tmp_path / "optimizer.pt").write_bytes(b"not looked at")
+    (tmp_path / "notes.txt").write_text("not looked at")
+    seen = read(tmp_path)
+    assert seen.step.tolist() == steps
+    assert sorted(seen.weight_names) == ["0.bias", "0.weight", "2.bias", "2.weight"]
+    w, at = states(steps), seen.weight_names.index("0.weight")
+    wanted = [[np.linalg.norm(w[s][name]) for name in seen.weight_names] for s in steps]
+    np.testing.assert_allclose(seen.weight_norm, wanted, rtol=1e-6)
+    largest = [np.linalg.svd(w[s]["0.weight"], compute_uv=False)[0] for s in steps]
+    np.testing.assert_allclose(seen.weight_largest[:, at], largest, rtol=1e-6)
+    assert seen.frozen.tolist() == [name != "0.weight" for name in seen.weight_names]
+    assert seen.layer_names == ("0",)
+    assert seen.layer_kind == ("Linear-Linear",)
+    assert "shapes alone" in seen.layer_exact[0]
+    assert seen.measures["rank"][:, 0].tolist() == [1.0] * 5
+    assert np.all(np.isnan(seen.measures["rays"]))
+    assert np.all(np.isnan(seen.variation))
+    rates = [0.25] * 5 if kind == "ckpt" else [np.nan] * 5
+    np.testing.assert_array_equal(seen.learning_rate, rates)
+    assert seen.facts["skipped"] == []
+    assert "widest gap" in seen.facts["gaps"][0]
+
+
+def test_folders_of_a_trainer_with_its_losses(tmp_path):
+    for step, weights in states([500, 1000, 1500]).items():
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        safetensors.numpy.save_file(as_float32(weights), folder / "model.safetensors")
+        (folder / "optimizer.pt").write_bytes(b"x")
+        log = [{"step": s, "loss": 1 / s} for s in range(100, step + 1, 100)] + [{"step": step, "eval_loss": 3}]
+        (folder / "trainer_state.json").write_text(json.dumps({"log_history": log}))
+    seen = read(tmp_path)
+    assert seen.step.tolist() == [500, 1000, 1500]
+    assert seen.loss_step.tolist() == list(range(100, 1501, 100))
+    assert seen.facts["skipped"] == []
+
+
+def test_what_cannot_be_used_is_left_out_with_its_reason(tmp_path):
+    for step, weights in states([0, 1, 2, 3]).items():
+        safetensors.numpy.save_file(as_float32(weights), tmp_path / f"ckpt_{step}.safetensors")
+    whole = (tmp_path / "ckpt_3.safetensors").read_bytes()
+    (tmp_path / "ckpt_4.safetensors").write_bytes(whole[: len(whole) - 20])
+    (tmp_path / "ckpt_5.safetensors").write_bytes(b"")
+    safetensors.numpy.save_file(
+        as_float32(states([6], rank=2)[6]) | {"2.weight": np.zeros((9, 6))}, tmp_path / "ckpt_6.safetensors"
+    )
+    np.savez(tmp_path / "ckpt_2.npz", **states([2])[2])
+    np.savez(tmp_path / "ckpt_7.npz", steps=np.arange(3))
+    seen = read(tmp_path)
+    assert seen.step.tolist() == [0, 1, 2, 3]
+    skipped = {text.split(":")[0]: text for text in seen.facts["skipped"]}
+    assert "bytes" in skipped["ckpt_4.safetensors"]
+    assert "bytes" in skipped["ckpt_5.safetensors"]
+    assert "other shapes" in skipped["ckpt_6.safetensors"]
+    assert "(9, 6)" in skipped["ckpt_6.safetensors"]
+    assert "step 2 was read from ckpt_2.npz already" in skipped["ckpt_2.safetensors"]
+    assert "no weights" in skipped["ckpt_7.npz"]
+    assert len(skipped) == 5
+
+
+def test_a_single_checkpoint_and_a_recording(tmp_path):
+    WRITERS["pt"](tmp_path / "model_7.pt", states([7])[7], 7)
+    seen = read(tmp_path / "model_7.pt")
+    assert seen.step.tolist() == [7]
+    (tmp_path / "run").mkdir()
+    seen.save(tmp_path / "run" / "recording.npz")
+    assert read(tmp_path / "run").step.tolist() == [7]
+    assert read(tmp_path / "run" / "recording.npz").weight_names == seen.weight_names
+
+
+def test_a_checkpoint_of_a_model_has_its_tied_weights_once_and_no_buffers(tmp_path):
+    model = nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 5, bias=False), nn.BatchNorm1d(5))
+    model[1].weight = model[0].weight
+    torch.save(model.state_dict(), tmp_path / "step_3.pt")
+    seen = read(tmp_path)
+    assert seen.weight_names == ("0.weight", "2.weight", "2.bias")
+
+
+# ---------------------------------------------------------------------------------------------------- code and bombs
+
+
+class Evil:
+    def __reduce__(self):
+        return os.mkdir, ("owned",)
+
+
+@pytest.mark.parametrize("name", ["evil.pt", "evil.pth", "evil.bin", "evil.ckpt"])
+def test_code_in_a_checkpoint_is_not_run_unless_asked_for(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"w": torch.ones(2, 2), "x": Evil()}, name)
+    with pytest.raises(ValueError, match="trust_pickle=True") as error:
+        read(name)
+    assert "\n" not in str(error.value)
+    (tmp_path / "raw.pt").write_bytes(pickle.dumps(Evil()))
+    with pytest.raises(ValueError, match=r"raw\.pt"):
+        read("raw.pt")
+    np.savez("evil.npz", w=np.array([Evil()], dtype=object))
+    with pytest.raises(ValueError, match=r"never unpickled|damaged"):
+        read("evil.npz")
+    assert not (tmp_path / "owned").exists()
+    assert read(name, trust_pickle=True).weight_names == ("w",)
+    assert (tmp_path / "owned").exists()  # which shows that this file does what the test forbids
+
+
+def bombs(path):
+    """Files that declare more than they hold."""
+    header = json.dumps({"w": {"dtype": "F64", "shape": [2**20, 2**20], "data_offsets": [0, 8]}}).encode()
+    small = len(header).to_bytes(8, "little") + header + b"\0" * 8
+    wrapped = io.BytesIO()
+    with zipfile.ZipFile(wrapped, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        archive.writestr("archive/data/0", b"\0" * 2**25)
+    negative = json.dumps({"w": {"dtype": "F64", "shape": [-1, -1], "data_offsets": [0, 8]}}).encode()
+    return {
+        "shape.safetensors": small,
+        "header.safetensors": (2**60).to_bytes(8, "little") + b"{}",
+        "negative.safetensors": len(negative).to_bytes(8, "little") + negative + b"\0" * 8,
+        "type.safetensors": small.replace(b"F64", b"F99"),
+        "json.safetensors": (4).to_bytes(8, "little") + b"nope",
+        "zip.pt": wrapped.getvalue(),
+    }
+
+
+@pytest.mark.parametrize("name", list(bombs(None)))
+def test_what_declares_more_than_it_holds_is_refused_before_it_is_read(tmp_path, name):
+    (tmp_path / name).write_bytes(bombs(None)[name])
+    with pytest.raises(ValueError, match=name) as error:
+        read(tmp_path / name)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [({}, "holds no recording"), ({"a.pt": b"x"}, "none can be read"), ({"a.csv": b"a,b\n1,2\n"}, "column step")],
+)
+def test_a_folder_with_nothing_to_read_is_told_in_one_line(tmp_path, content, complaint):
+    for name, data in content.items():
+        (tmp_path / name).write_bytes(data)
+    with pytest.raises(ValueError, match=complaint) as error:
+        read(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_what_is_not_there_is_an_error_of_the_system(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read(tmp_path / "none")
+    (tmp_path / "a.docx").write_bytes(b"x")
+    with pytest.raises(ValueError, match="a recording or checkpoint"):
+        read(tmp_path / "a.docx")
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.bool]
+)
+def test_safetensors_are_read_as_their_library_writes_them(tmp_path, dtype):
+    torch.manual_seed(0)
+    tensors = {"a": torch.randn(3, 4).to(dtype), "b": torch.ones((), dtype=dtype), "c": torch.zeros(0, 2, dtype=dtype)}
+    safetensors.torch.save_file(tensors, tmp_path / "a.safetensors", metadata={"format": "pt"})
+    found = read_safetensors(tmp_path / "a.safetensors")
+    for name, tensor in tensors.items():
+        np.testing.assert_array_equal(np.asarray(found[name], np.float64), tensor.double().numpy())
+
+
+def test_rank_of_bfloat16_checkpoints_has_a_noise_floor(tmp_path):
+    w = {n: torch.tensor(a).bfloat16() for n, a in states([0])[0].items()}
+    safetensors.torch.save_file(w, tmp_path / "step_0.safetensors")
+    assert read(tmp_path).measures["rank"][0, 0] == 1.0
+
+
+# ------------------------------------------------------------------------------------------------------------- tables
+
+
+def write(path, text):
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_table_of_losses_and_more(tmp_path):
+    text = "Epoch,Step,train/loss,q,LR,norm of fc1.weight,grad_norm/fc1.weight,comment\n"
+    text = text.replace("train/loss", "train_loss")
+    text += "0,0,2.5,1e-3,0.1,1.5,0.2,start\n0,1,2.4,,,,,\n0,2,,2e-3,0.05,1.6,,\n0,2,2.25,,,,,\n"
+    seen = read(write(tmp_path / "log.csv", text))
+    assert seen.loss_step.tolist() == [0, 1, 2]
+    assert seen.loss.tolist() == [2.5, 2.4, 2.25]
+    assert seen.step.tolist() == [0, 2]
+    assert seen.variation.tolist() == [1e-3, 2e-3]
+    assert seen.learning_rate.tolist() == [0.1, 0.05]
+    assert seen.weight_names == ("fc1.weight",)
+    assert seen.weight_norm[:, 0].tolist() == [1.5, 1.6]
+    np.testing.assert_array_equal(seen.gradient_norm[:, 0], [0.2, np.nan])
+    assert np.all(np.isnan(seen.probe_loss))
+
+
+def test_a_table_of_a_training_that_was_taken_up_again(tmp_path):
+    rows = "".join(f"{s},1.0\n" for s in range(50)) + "".join(f"{s},2.0\n" for s in range(40, 60))
+    seen = read(write(tmp_path / "log.csv", "step,loss\n" + rows))
+    assert seen.loss_step.tolist() == list(range(60))
+    assert seen.loss.tolist() == [1.0] * 40 + [2.0] * 20
+    assert any("went back from 49 to 40" in gap for gap in seen.facts["gaps"])
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "empty"),
+        (b"a,b\n1,2\n", "column step"),
+        (b"step\n1\n", "column step"),
+        (b"step,loss\n", "rows of numbers"),
+        (b"step,loss\nx,y\n", "rows of numbers"),
+        (b"step,loss\n\xff\xfe,1\n", "UTF-8"),
+        (b"step,loss\n1e999,1\nnan,1\n", "rows of numbers"),
+        (("step," + ",".join(f"c{i}" for i in range(20_000))).encode(), "columns"),
+    ],
+)
+def test_a_bad_table_is_told_in_one_line(tmp_path, content, complaint):
+    (tmp_path / "log.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=complaint) as error:
+        read(tmp_path / "log.csv")
+    assert "\n" not in str(error.value)
+
+
+def test_odd_rows_are_counted_and_left_out(tmp_path):
+    seen = read(write(tmp_path / "log.csv", "step,loss\n0,1\nbroken\n,3\n1,nan\n2\n\n3,0.5\n"))
+    assert seen.loss_step.tolist() == [0, 1, 3]
+    assert np.isnan(seen.loss[1])
+    assert seen.facts["skipped"] == ["2 rows without a step"]
+
+
+def test_a_table_beside_checkpoints_gives_losses_and_the_probe(tmp_path):
+    for step, weights in states([0, 10]).items():
+        np.savez(tmp_path / f"ckpt_{step}.npz", **weights)
+    write(tmp_path / "metrics.csv", "step,loss,variation\n0,3,1e-4\n5,2,\n10,1,1e-2\n")
+    seen = read(tmp_path)
+    assert seen.loss.tolist() == [3, 2, 1]
+    assert seen.variation.tolist() == [1e-4, 1e-2]
+    assert seen.weight_norm.shape == (2, 4)
+
+
+# -------------------------------------------------------------------------------------------------- layers by their shapes
+
+SHAPES = {
+    "torch": (
+        {"0.weight": (6, 4), "0.bias": (6,), "2.weight": (5, 6), "4.weight": (3, 5)},
+        [("0.weight", "2.weight"), ("2.weight", "4.weight")],
+    ),
+    "flax": ({"a.kernel": (4, 6), "a.bias": (6,), "b.kernel": (6, 3)}, [("a.kernel", "b.kernel")]),
+    "bare, inputs first": ({"w1": (4, 6), "w2": (6, 3)}, [("w1", "w2")]),
+    "kernels": (
+        {"c.weight": (8, 1, 3, 3), "d.weight": (4, 8, 3, 3), "e.weight": (2, 36)},
+        [("c.weight", "d.weight"), ("d.weight", "e.weight")],
+    ),
+    "flax kernels": ({"c.kernel": (3, 3, 1, 8), "d.kernel": (72, 4)}, [("c.kernel", "d.kernel")]),
+    "attention stands apart": (
+        {"q_proj.weight": (4, 4), "k_proj.weight": (4, 4), "up.weight": (8, 4), "down.weight": (4, 8)},
+        [("up.weight", "down.weight")],
+    ),
+    "nothing fits": ({"a": (6, 4), "b": (3, 7)}, []),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_layers_are_chained_by_their_shapes(name, rng):
+    shapes, wanted = SHAPES[name]
+    weights = {n: rng.normal(size=s) for n, s in shapes.items()}
+    assert chains(weights) == wanted
+    for one, (_first, second) in zip(layers(weights), wanted, strict=True):
+        assert len(one.u) == len(one.v)
+        assert np.isclose(np.linalg.norm(one.v), np.linalg.norm(weights[second]))
+        assert one.exact
+
+
+def test_the_sum_over_units_of_two_matrices_is_their_product(rng):
+    a, b = rng.normal(size=(6, 4)), rng.normal(size=(3, 6))
+    (one,) = layers({"a.weight": a, "b.weight": b})
+    np.testing.assert_allclose(one.sum(), (b @ a).T, atol=1e-12)
+    (turned,) = layers({"a.kernel": a.T, "b.kernel": b.T})
+    np.testing.assert_allclose(turned.sum(), one.sum(), atol=1e-12)
+
+
+def test_natural_order():
+    names = ["ckpt_10", "ckpt_9", "ckpt", "a2b10", "a2b9"]
+    assert sorted(names, key=natural) == ["a2b9", "a2b10", "ckpt", "ckpt_9", "ckpt_10"]
+
+
+def test_a_recording_read_from_checkpoints_is_saved_like_any_other(tmp_path):
+    np.savez(tmp_path / "ckpt_1.npz", **states([1])[1])
+    seen = read(tmp_path)
+    seen.save(tmp_path / "b.npz")
+    assert Recording.load(tmp_path / "b.npz").facts == seen.facts
