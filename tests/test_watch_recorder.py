@@ -365,7 +365,7 @@ def test_a_real_loop_keeps_to_its_budget():
     model = mlp(width=100, inputs=50)
     x = torch.randn(256, 50)
     watcher = Watcher(model, probe=x[:32], every=5, budget=0.1)
-    # on a machine that others use too, time that passes says little: this clock stands still while others run
+    # time that passes also counts what other programs do meanwhile: this clock stands still then
     watcher.budget.clock = time.process_time
     for step in range(10_000):
         loss = model(x).square().mean()
@@ -573,23 +573,23 @@ def test_a_training_gone_on_with_elsewhere_is_one_recording(tmp_path):
     torch.manual_seed(0)
     model, x = mlp(), torch.randn(8, 5)
 
-    def session(steps):
+    def part(steps):
         watcher = Watcher(model, probe=x, budget=None, every=1, out=tmp_path)
         for step in steps:
             watcher(step, float(steps[0]))
         watcher.report()
         return Recording.load(tmp_path / "recording.npz")
 
-    session(range(20))
-    seen = session(range(15, 25))  # from a checkpoint at 15
+    part(range(20))
+    seen = part(range(15, 25))  # from a checkpoint at 15
     assert seen.loss.tolist() == [0.0] * 15 + [15.0] * 10
     assert any("replaced" in gap for gap in seen.facts["gaps"])
-    seen = session(range(40, 45))
+    seen = part(range(40, 45))
     assert seen.loss_step.tolist() == [*range(25), *range(40, 45)]
     assert any("nothing was seen between 24 and 40" in gap for gap in seen.facts["gaps"])
     assert np.all(np.diff(seen.step) > 0)
     assert np.isfinite(seen.measures["active"][0]).all()
-    seen = session(range(3))  # begins anew
+    seen = part(range(3))  # begins anew
     assert seen.loss_step.tolist() == [0, 1, 2]
     assert Recording.load(tmp_path / "recording-1.npz").loss_step[-1] == 44
 
