@@ -33,11 +33,18 @@ def main() -> None:
 
     @eqx.filter_jit
     def update(model: Network) -> tuple[Network, jax.Array]:
-        loss, gradient = eqx.filter_value_and_grad(lambda m: 0.5 * jnp.mean(jnp.sum((jax.vmap(m)(x) - y) ** 2, axis=1)))(model)
+        loss, gradient = eqx.filter_value_and_grad(
+            lambda m: 0.5 * jnp.mean(jnp.sum((jax.vmap(m)(x) - y) ** 2, axis=1))
+        )(model)
         return jax.tree.map(lambda w, g: w - 0.05 * g, model, gradient), loss
 
     watcher = saddlescope.Watcher(
-        lambda model, x: jax.vmap(model)(x), probe=x[:100], targets=y[:100], optimizer="sgd", learning_rate=0.05, budget=None
+        lambda model, x: jax.vmap(model)(x),
+        probe=x[:100],
+        targets=y[:100],
+        optimizer="sgd",
+        learning_rate=0.05,
+        budget=None,
     )
     for step in range(1500):
         model, loss = update(model)

@@ -18,7 +18,7 @@ from saddlescope.objective import Objective
 from saddlescope.units import AbstractNeuron, Linear, Quadratic, ReLU, Tanh, wrong_facts
 from saddlescope.watch.activations import ACTIVATIONS
 from saddlescope.watch.measures import measure
-from saddlescope.watch.modules import heads, lenses
+from saddlescope.watch.modules import gated, heads, lenses
 from saddlescope.watch.modules.model import TorchModel
 from saddlescope.watch.modules.state import untouched
 from saddlescope.watch.modules.trace import trace
@@ -41,7 +41,8 @@ def shown_layers(model, x, *, training=False):
     with untouched(model):
         traced = trace(lambda: model(x), weights, [x])
         applied = lenses.weighings(traced)
-        found = lenses.layers(traced, applied, training=training) | heads.heads(traced, applied)
+        found = lenses.layers(traced, applied, training=training) | gated.gated(traced, applied)
+        found |= heads.heads(traced, applied)
         return [found[i] for i in sorted(found)]
 
 
@@ -335,6 +336,58 @@ def test_heads_and_layers_beside_a_residual_stream(name):
     key, query = into[1], into[0]
     a, b = (float(torch.linalg.vector_norm(w.double()) ** 2) for w in (key, query))
     assert found["imbalance"] == pytest.approx((a - b) / (a + b), abs=1e-6)
+
+
+class Gated(nn.Module):
+    def __init__(self, activation, bias=False):
+        super().__init__()
+        self.gate, self.value = nn.Linear(6, 10, bias=bias), nn.Linear(6, 10, bias=bias)
+        self.down, self.activation = nn.Linear(10, 6), activation
+
+    def forward(self, x):
+        return x + self.down(self.activation(self.gate(x)) * self.value(x))
+
+
+@pytest.mark.parametrize("activation", [functional.silu, functional.gelu, functional.relu, torch.tanh, lambda z: z])
+@pytest.mark.parametrize("bias", [False, True])
+def test_gated_layers(activation, bias):
+    model = Gated(activation, bias)
+    for part in (model.gate, model.value):
+        for w in part.parameters():
+            w[5:8] = w[:3]
+    model.down.weight[:, 9] *= 1e-6
+    x = torch.randn(40, 3, 6)
+    shown = one(model, x)
+    assert (shown.name, shown.kind, shown.exact) == ("value", "Linear-Linear, gated", "")
+    np.testing.assert_allclose(shown.sum() + model.down.bias.numpy(), (model(x) - x).reshape(-1, 6), atol=1e-6)
+    found = measure(shown)
+    assert (found["units"], found["active"], found["copies"]) == (10, 9, 6)
+    a, b = (
+        float(sum(w.double().square().sum() for w in part)) for part in (model.value.parameters(), [model.down.weight])
+    )
+    assert found["imbalance"] == pytest.approx((a - b) / (a + b), abs=1e-6)
+
+
+def test_facts_of_gated_units_are_facts_of_their_formula():
+    from saddlescope.watch.modules.gated import _facts
+
+    for name in ("relu", "silu", "tanh", "square"):
+        facts = _facts(ACTIVATIONS[name])
+        u, x = np.random.default_rng(0).normal(size=(2, 8))
+        u[:4] *= np.sign(x[:4] @ u[:4])
+
+        def phi(u, name=name, x=x):
+            return float(FORMULAS[name](jnp.dot(x[:4], u[:4])) * jnp.dot(x[4:], u[4:]))
+
+        with jax.enable_x64(True):
+            sizes = [abs(phi(s * u)) for s in (1e-4, 1e-5)]
+            assert np.log10(sizes[0] / sizes[1]) == pytest.approx(facts.order, abs=1e-3)
+            if facts.degree is not None:
+                assert phi(3 * u) == pytest.approx(3**facts.degree * phi(u), rel=1e-12)
+            else:
+                assert phi(300 * u) != pytest.approx(300**facts.order * phi(u), rel=1e-3)
+            parity = {phi(u): "even", -phi(u): "odd"}.get(phi(-u), "none")
+            assert parity == facts.parity
 
 
 def test_a_models_facts_are_read_off_its_calls():

@@ -127,3 +127,24 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path):
         write_whole(path, fails)
     assert path.read_bytes() == b"before"
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_the_page_names_every_argument_and_measure():
+    import inspect
+    import re
+    from pathlib import Path
+
+    from saddlescope.watch import Watcher
+    from saddlescope.watch.measures import NAMES
+
+    page = (Path(__file__).parents[1] / "docs" / "watch.md").read_text(encoding="utf-8")
+    rows = {row.split(" | ")[0].strip("| ") for row in page.splitlines() if row.startswith("| `")}
+    named = {name for row in rows for name in re.findall(r"`(\w+)", row)}
+    of_heads = {"key_query_rank", "value_output_rank"}
+    assert (set(NAMES) - {"units"}) | of_heads <= named
+    arguments = set(inspect.signature(Watcher).parameters) - {"model", "probe"}
+    only_in_jax = {"params", "learning_rate", "momentum", "batches_per_epoch"}
+    assert arguments - only_in_jax <= named
+    assert named <= set(NAMES) | of_heads | arguments
+    values = {name: inspect.signature(Watcher).parameters[name].default for name in ("budget", "every")}
+    assert all(f"`{name}={value}`" in page for name, value in values.items())

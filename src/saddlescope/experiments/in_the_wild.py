@@ -7,9 +7,13 @@ attention; SGD, momentum 0.9 and, as controls, Adam and a pre-LN residual MLP. T
 of sha256 sums before the next step is taken; scored is the last one before half of the plateau.
 
 **Held out.** The forecast's constants were set on the digits MLPs alone. CNNs, MNIST, parity, modular addition and attention were never looked at while they were; learning rates and scales of these were chosen by the length of their
-plateaus. The rules of diagnosis were set on planted stalls of the same causes in networks of half the width, of other activations, data and weights; scored are stalls made otherwise (`_wild_stalls.other`).
+plateaus. The rules of diagnosis were set on planted stalls of the same causes in networks of half the width, of other activations, data and weights; scored are stalls made otherwise (`_wild_stalls.other`). Not quite blind: that the stall of a planted saddle is the first
+of its training, at which rate dead units are planted, and that noise asks for wasted steps, was settled after a first look at scored stalls.
 
 **Plain rules** beside: a line through the logarithm of the probe's variation, told at which size it is learned; a line through the loss; and the mean exit of the same network over its scales and seeds, as if it were known.
+
+**Known to fail**, and left so. Parity and modular addition: units turn towards the task while they are small, so that the rate of the law grows, and exits come 15 to 30% earlier than said. MNIST CNN and attention: about a tenth early and late, at the bound.
+Coverage: 92% where constants were set, as the alternatives for the next plateau and for the past are spread wider than the errors there; 67% of one seed of each where held out (71% with some second ones), as no alternative is a rate that drifts.
 
 **Intervals** of claims are 95%, by drawing trainings again with replacement.
 """
@@ -48,7 +52,14 @@ EXPONENT = 0.25
 
 #: (panel, claim) that are known to fail, of the full list and of the quick one: findings, not to be tuned away.
 FAILS: dict[bool, set[tuple[str, str]]] = {
-    False: set(),
+    False: {
+        ("MNIST CNN", "error"),
+        ("parity MLP", "error"),
+        ("modular addition MLP", "error"),
+        ("softmax attention", "error"),
+        ("tuned on", "coverage"),
+        ("held out", "coverage"),
+    },
     True: {
         ("MNIST CNN", "error"),
         ("parity MLP", "error"),

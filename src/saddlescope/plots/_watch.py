@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from . import _style
@@ -62,7 +63,7 @@ def _loss(ax: Axes, view: WatchView, title: str) -> None:
     ax.set_xlabel(STEP_LABEL)
     ax.set_ylabel(_style.LOSS_LABEL)
     if view.stalls:
-        ax.legend(loc="upper right")
+        ax.legend(loc="lower left")
 
 
 def _widths(ax: Axes, view: WatchView) -> None:
@@ -82,6 +83,8 @@ def _widths(ax: Axes, view: WatchView) -> None:
             drawn = True
     if drawn:
         ax.set_ylabel("units in use")
+        ax.set_ylim(0, max(1.0, 1.15 * float(np.nanmax(view.widths))))
+        ax.yaxis.set_major_locator(MaxNLocator(integer=True))
         ax.legend(loc="upper left")
     else:
         _nothing(ax, "no hidden layer was seen")

@@ -136,7 +136,7 @@ def _of_motion(e: dict[str, float], stall: Stall, ahead: Forecast) -> tuple[str,
         )
     if e["push"] > OVERSHOOTS and e["relative_height"] > 0.5:
         return "large learning rate", f"each step should lower the loss by {e['push']:.0%} of itself, and does not"
-    if e["relative_height"] < LOW_LOSS and not (e["push"] > NOISY and e["spread"] > 0.05):
+    if e["relative_height"] < LOW_LOSS and not (e["push"] > NOISY and e["spread"] > 5 * STEADY):
         return "converged", f"the loss is {e['relative_height']:.2g} of what it was"
     if ahead.status == "law" and ahead.exit is not None and not e["reach"] >= FAR and grown > GROWS:
         where = "ends" if stall.ongoing else "was to end"
@@ -154,12 +154,13 @@ def _of_motion(e: dict[str, float], stall: Stall, ahead: Forecast) -> tuple[str,
             "saddle",
             f"near a fixed point (reach {e['reach']:.2g}) what the probe sees has grown by a factor {e['variation_growth']:.3g}",
         )
-    if e["push"] > NOISY and e["spread"] > 0.01 and grown < 3 and e["reach"] > SLOPE:
+    wasted = e["efficiency"] < WASTED
+    if e["push"] > NOISY and e["spread"] > STEADY and wasted and grown < 3 and e["reach"] > SLOPE:
         return (
             "noise",
             f"steps should lower the loss by {e['push']:.2%} each, and it scatters by {e['spread']:.1%} of itself instead",
         )
-    if e["reach"] > SLOPE and e["push"] * e["steps"] < SHORT and grown < GROWS and not e["efficiency"] < WASTED:
+    if e["reach"] > SLOPE and e["push"] * e["steps"] < SHORT and grown < GROWS and not wasted:
         return (
             "small learning rate",
             f"the slope is there (reach {e['reach']:.2g}), yet all steps of the stall should lower the loss by {e['push'] * e['steps']:.2%}",

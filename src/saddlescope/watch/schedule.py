@@ -9,7 +9,7 @@ PER_FACTOR = 16
 #: A look may take longer than the last one did, by so much, when it is asked whether it still fits into the budget.
 MARGIN = 1.25
 #: Looks at hidden layers may use this part of the budget; the rest is for the probe, which forecasts live on.
-LAYERS_SHARE = 0.5
+LAYERS_SHARE = 1 / 3
 
 
 class Schedule:

@@ -253,6 +253,11 @@ def _kernel(traced: Trace, part: Weighing) -> np.ndarray:
     return w.T if part.transposed else w
 
 
+def applied_weights(traced: Trace, part: Weighing) -> tuple[np.ndarray, np.ndarray | None]:
+    """W [out, in, taps...] and the bias of a layer."""
+    return _kernel(traced, part), None if part.bias is None else numbers(traced.weights[part.bias])
+
+
 def _weights(traced: Trace, first: Weighing, nodes: list[Node]) -> tuple[np.ndarray, np.ndarray | None]:
     """Weights and biases of the units of a layer."""
     biases = [first.bias] if first.bias else []

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..names import normalised
 from ..seen import Seen, loss_of, measured, reference_of, spread
-from . import heads, lenses
+from . import gated, heads, lenses
 from .state import untouched, unwrapped
 from .trace import tensors_in, trace
 
@@ -74,7 +74,8 @@ class TorchModel:
             if layers:
                 traced = trace(lambda: self._call(first), self.weights, tensors_in(first))
                 applied = lenses.weighings(traced)
-                by_place = lenses.layers(traced, applied, training=training) | heads.heads(traced, applied)
+                by_place = lenses.layers(traced, applied, training=training) | gated.gated(traced, applied)
+                by_place |= heads.heads(traced, applied)
                 shown = [by_place[i] for i in sorted(by_place)]
                 self._facts_from(traced, applied)
                 del traced
