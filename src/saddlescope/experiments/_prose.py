@@ -62,7 +62,7 @@ def as_html(text: str) -> str:
 
 def inline(text: str) -> str:
     """One paragraph: `code`, **strong**, *emphasis* and $formulas$."""
-    parts = re.split(r"(`[^`]+`|\$[^$]+\$)", text)
+    parts = re.split(r"(`[^`]+`|\$\$[^$]+\$\$|\$[^$]+\$)", text)
     return "".join(_part(part) for part in parts)
 
 
@@ -70,7 +70,7 @@ def _part(part: str) -> str:
     if len(part) > 2 and part[0] == part[-1] == "`":
         return f"<code>{html.escape(part[1:-1])}</code>"
     if len(part) > 2 and part[0] == part[-1] == "$":
-        return _formula(part[1:-1])
+        return _formula(part.strip("$"))
     text = html.escape(part)
     text = re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", text)
     return re.sub(r"\*([^*]+)\*", r"<em>\1</em>", text)
