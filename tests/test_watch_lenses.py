@@ -18,7 +18,7 @@ from saddlescope.objective import Objective
 from saddlescope.units import AbstractNeuron, Linear, Quadratic, ReLU, Tanh, wrong_facts
 from saddlescope.watch.activations import ACTIVATIONS
 from saddlescope.watch.measures import measure
-from saddlescope.watch.modules import gated, heads, lenses
+from saddlescope.watch.modules import calls, gated, heads, lenses
 from saddlescope.watch.modules.model import TorchModel
 from saddlescope.watch.modules.state import untouched
 from saddlescope.watch.modules.trace import trace
@@ -40,7 +40,7 @@ def shown_layers(model, x, *, training=False):
     weights = dict(model.named_parameters())
     with untouched(model):
         traced = trace(lambda: model(x), weights, [x])
-        applied = lenses.weighings(traced)
+        applied = calls.weighings(traced)
         found = lenses.layers(traced, applied, training=training) | gated.gated(traced, applied)
         found |= heads.heads(traced, applied)
         return [found[i] for i in sorted(found)]

@@ -5,7 +5,8 @@ import numpy as np
 from ...units import Facts
 from ..activations import LINEAR, Activation
 from ..shown import Shown
-from .lenses import PASS, ROWS, Weighing, activation_of, applied_weights, ends, numbers
+from .calls import PASS, Weighing, activation_of, applied_weights, ends, numbers
+from .rows import ROWS
 from .trace import Trace
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from ...complexity import TAU
 from ..activations import LINEAR_HEAD, SOFTMAX_HEAD
 from ..shown import Shown
-from .lenses import PASS, SHAPE, Weighing, ends, numbers
+from .calls import PASS, SHAPE, Weighing, ends, numbers
 from .trace import Node, Trace
 
 TURN = {

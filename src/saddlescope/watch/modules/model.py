@@ -6,7 +6,7 @@ import numpy as np
 
 from ..names import normalised
 from ..seen import Seen, loss_of, measured, reference_of, spread
-from . import gated, heads, lenses
+from . import calls, gated, heads, lenses
 from .state import untouched, unwrapped
 from .trace import tensors_in, trace
 
@@ -73,7 +73,7 @@ class TorchModel:
             outputs, shown = [], []
             if layers:
                 traced = trace(lambda: self._call(first), self.weights, tensors_in(first))
-                applied = lenses.weighings(traced)
+                applied = calls.weighings(traced)
                 by_place = lenses.layers(traced, applied, training=training) | gated.gated(traced, applied)
                 by_place |= heads.heads(traced, applied)
                 shown = [by_place[i] for i in sorted(by_place)]
@@ -136,7 +136,7 @@ class TorchModel:
     def _facts_from(self, traced: Any, applied: dict[int, Any]) -> None:
         ops = [n.op for i, n in enumerate(traced.nodes) if traced.depends[i]]
         activations = [
-            n.op.rstrip("_") for i, n in enumerate(traced.nodes) if traced.depends[i] and lenses.activation_of(n)
+            n.op.rstrip("_") for i, n in enumerate(traced.nodes) if traced.depends[i] and calls.activation_of(n)
         ]
         softmax = (
             ["softmax"]
