@@ -49,7 +49,8 @@ def _outputs_and_gradient(network, x, y):
 
 def look(lens, network):
     """f on samples, and the gradients of u and v of a layer, for targets of order 1."""
-    case_x = {"vectors": (4,), "signals": (6,), "tokens": (4, 3), "cubic": (2, 3)}[network.form]
+    (first, *_) = network.dims().values()
+    case_x = {"vectors": (first.get("inputs", 4),), "signals": (6,), "tokens": (4, 3), "cubic": (2, 3)}[network.form]
     x = inputs(case_x)
     y = np.random.default_rng(1).normal(size=(len(x), lens.get()[1].shape[2] if lens.direct else 2))
     with jax.enable_x64(True):

@@ -37,7 +37,7 @@ CASES = {case.name: case for case in LAYERS}
 
 def every_manifold(units):
     """One of each kind for a layer of 2 or more units, whether its units admit it or not."""
-    labels = {2: (0, 0), 3: (0, 0, -1), 5: (0, 1, 0, -1, 1), 6: (0, 1, 0, -1, 1, 1)}[units]
+    labels = {2: (0, 0), 3: (0, 0, -1), 4: (0, 1, 0, -1), 5: (0, 1, 0, -1, 1), 6: (0, 1, 0, -1, 1, 1)}[units]
     free = [max(label, 0) for label in labels]
     signs = [-1 if i % 3 == 0 else 1 for i in range(units)]
     kept = [i % 2 == 0 for i in range(units)]

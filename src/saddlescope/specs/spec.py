@@ -154,7 +154,7 @@ def _plain(value: Any) -> Any:
     """Without NumPy, paths, tuples and dataclasses, which neither TOML nor JSON writes."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return _plain({key: item for key, item in _as_table(value, "architecture").items() if item is not None})
-    if hasattr(value, "tolist"):
+    if not isinstance(value, type) and hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
