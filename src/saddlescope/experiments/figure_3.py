@@ -8,6 +8,10 @@ r"""Figure 3: real digits: the first singular value of U grows at the first drop
 Singular values are compared at the slowest point of the second plateau, and when 15% of the second drop is left. (Later the third of a ReLU network grows, slowly: real digits
 have more to tell than two directions.)
 
+**What fails** on MNIST, measured: 4/9, chosen as the pair in the middle, is the hardest of the three (second singular value 0.94, against 1.09 of 3/5 and 2.32 of 0/1) and waits longest, 8.8 against 7.3 and 2.1: the
+order is that of the singular values, as the paper says, and not that of the list. In ReLU networks the second singular value of 0/1, whose two drops lie close together, is already 0.35 of the first on the plateau, and the third is 0.16 to 0.38 of the second after the
+second drop: it has not grown there but was no smaller at the start, which with 1000 units at scale 1e-3 is 0.05.
+
 When quick: the 8 x 8 digits of scikit-learn, networks 64-100-2, 3 seeds of each.
 
 The paper's networks may have other widths, scales and numbers of images: the claims are about what does not depend on them.
@@ -20,7 +24,7 @@ import numpy as np
 
 from .. import plots
 from . import _rows
-from ._base import Claim, Outcome, Progress, claim
+from ._base import Claim, Outcome, Progress, claim, expecting
 from ._digit_pairs import Pair, PairRun, linear_runs, pair, relu_run
 
 NAME = "figure-3"
@@ -32,6 +36,14 @@ LEARNING_RATE = 0.05
 
 #: On the second plateau the second singular value is below this part of the first; at the end above that part; the third below this part of the second.
 NOT_YET, GROWN, SMALL = (0.0, 0.2), (0.3, 1.0), (0.0, 0.1)
+
+
+#: (panel, claim) that fail on MNIST; none on the small digits.
+FAILS = {
+    *((network, "order") for network in ("linear", "ReLU")),
+    ("ReLU, 0/1", "first drop"),
+    *((f"ReLU, {name}", "third") for name in ("0/1", "4/9", "3/5")),
+}
 
 
 class Plan(NamedTuple):
@@ -67,7 +79,10 @@ def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
             made.append(relu_run(one, plan.units, RELU_SCALE, seed, LEARNING_RATE, plan.steps, told))
         found["ReLU", one.name] = made
     claims = [c for (network, name), runs_of in found.items() for c in _claims(f"{network}, {name}", runs_of)]
-    claims += [_order(network, [found[network, one.name] for one in pairs]) for network in ("linear", "ReLU")]
+    claims += [
+        c for network in ("linear", "ReLU") for c in _order(network, [found[network, one.name] for one in pairs])
+    ]
+    claims = claims if quick else expecting(claims, FAILS)
     panels = {
         f"{network}, {name}": plots.Drops(runs_of[0].t, runs_of[0].loss, runs_of[0].kept_t, runs_of[0].singular)
         for (network, name), runs_of in found.items()
@@ -112,20 +127,30 @@ def _claims(panel: str, runs_of: list[PairRun]) -> list[Claim]:
     ]
 
 
-def _order(network: str, runs_of: list[list[PairRun]]) -> Claim:
+def _order(network: str, runs_of: list[list[PairRun]]) -> list[Claim]:
     count = len(runs_of[0])
     medians = [[row[k].duration for row in runs_of] for k in range(count)]
-    values = [float(a < b < c) for a, b, c in medians]
     names = " before ".join(f"{a}/{b}" for a, b in PAIRS)
-    return claim(
-        NAME,
-        network,
-        "order",
-        f"Pairs that are harder to tell apart wait longer: {names} (1: yes).",
-        values,
-        (1, 1),
-        status="heuristic",
-    )
+    return [
+        claim(
+            NAME,
+            network,
+            "easy and hard",
+            "A pair that is hard to tell apart waits longer than an easy one: 0/1 before 3/5 (1: yes).",
+            [float(a < c) for a, _, c in medians],
+            (1, 1),
+            status="heuristic",
+        ),
+        claim(
+            NAME,
+            network,
+            "order",
+            f"Pairs that are harder to tell apart wait longer: {names} (1: yes).",
+            [float(a < b < c) for a, b, c in medians],
+            (1, 1),
+            status="heuristic",
+        ),
+    ]
 
 
 def _table(pairs: list[Pair], found: dict[tuple[str, str], list[PairRun]]) -> str:

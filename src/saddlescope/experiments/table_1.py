@@ -16,7 +16,7 @@ from scipy.stats import rankdata
 
 from .. import plots
 from . import _rows
-from ._base import Claim, Outcome, Progress, claim
+from ._base import Claim, Outcome, Progress, claim, expecting
 from ._digit_pairs import Pair, PairRun, all_pixels, linear_runs, pair
 from .figure_3 import PAIRS, SCALE
 
@@ -29,6 +29,10 @@ ORDERED = (-1.0, -0.95)
 THEORY = (0.0, 0.01)
 #: Of ends with every pixel against those in the Krylov space: what is left out acts with the initial scale, and beyond the last power.
 SAME = (0.0, 1e-5)
+
+
+#: On MNIST 4/9 is harder than 3/5 (see Figure 3).
+FAILS = {("three pairs", "harder")}
 
 
 class Plan(NamedTuple):
@@ -61,6 +65,7 @@ def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
     whole = all_pixels(checked, plan.units, SCALE, 0)
     same = np.max(np.abs(whole / found[pairs.index(checked)].ends - 1))
     claims = _claims(pairs, found, several, plan.seeds, float(same))
+    claims = claims if quick else expecting(claims, FAILS)
     figure = plots.measured_lines(
         [[_panel(pairs, found[: len(pairs)])]], "second plateau  (learning rate x steps)", linear=True
     )
