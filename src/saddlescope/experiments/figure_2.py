@@ -17,6 +17,9 @@ with $|c_k|^2 \approx H\epsilon^2$: width takes off $\ln H/(2 s_k)$, whatever th
 the width doubles at 1e-6, but at 1e-2 they shorten as much as those of attention. Divided by the square root of the layer's size, the linear network does not feel width at all ($H\epsilon^2$ is constant), while attention's plateaus grow
 *longer*: the gain of the luckiest head among more is less than the loss of size of each. So four claims that follow the sentence are expected to fail: they are findings, and outcomes of claims are never edited.
 
+Two more fail when all seeds are run: the exponent of attention's third plateau at $\kappa = 0$ is -0.92 with an interval, -1.00 to -0.85, wider than what it is held against; and one of 640 runs of attention ends
+further than 2% from theory's line (3.6%; the median is 8e-6).
+
 A smaller $\kappa$ shortens the later plateaus, but lengthens the first, for the sum of the $s_n$ is fixed.
 """
 
@@ -30,7 +33,7 @@ import xarray as xr
 from .. import plots
 from . import _figure_2_claims as claims_of
 from . import _rows
-from ._base import Claim, Outcome, Progress
+from ._base import Claim, Outcome, Progress, expecting
 from ._three_modes import ATTENTION, LINEAR, Measured, Setting, follow, saddle_losses
 
 NAME = "figure-2"
@@ -56,6 +59,9 @@ SCALES = {
     (ATTENTION, "weight"): (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0),
     (ATTENTION, "layer"): (3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0),
 }
+
+#: (panel, claim) that fail with all seeds, besides those that say so themselves.
+FAILS = {("B: attention", "equal modes, scale 3"), ("theory: attention", "error")}
 
 
 class Plan(NamedTuple):
@@ -109,6 +115,7 @@ def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
     plan = QUICK if quick else FULL
     sweeps = measure(plan, progress)
     claims = judge(sweeps, plan.width_plateaus)
+    claims = claims if quick else expecting(claims, FAILS)
     pictures = [
         *plots.save(plots.curve_families(_families(sweeps)), out / NAME),
         *plots.save(plots.measured_lines(_lines(sweeps)), out / f"{NAME}-durations"),
