@@ -167,9 +167,13 @@ def _of_motion(e: dict[str, float], stall: Stall, ahead: Forecast) -> tuple[str,
         )
     if stall.ongoing and e["gradient_left"] < LOW_GRADIENT and grown < GROWS and e["reach"] < SLOPE:
         return "converged", f"the gradient is {e['gradient_left']:.2g} of what it was, and nothing grows"
-    return "unknown", "the numbers do not say: " + ", ".join(
-        f"{k} {e[k]:.2g}" for k in ("reach", "push", "gradient_growth", "variation_growth")
-    )
+    known = [f"{k} {e[k]:.2g}" for k in ("reach", "push", "gradient_growth", "variation_growth") if np.isfinite(e[k])]
+    if not known:
+        return (
+            "unknown",
+            "losses alone do not say: a Watcher beside the loop also sees gradients, weights and what the model puts out",
+        )
+    return "unknown", "the numbers do not say: " + ", ".join(known)
 
 
 def _located(recording: Recording, card: Card, ahead: Forecast) -> Card:
