@@ -169,7 +169,7 @@ class Recording:
         """
         arrays = {name: getattr(self, name) for name in _ARRAYS}
         arrays |= {f"measure_{name}": value for name, value in self.measures.items()}
-        text = {name: getattr(self, name) for name in _TEXT} | {"facts": _plain(self.facts), "schema": SCHEMA}
+        text = {name: getattr(self, name) for name in _TEXT} | {"facts": plain(self.facts), "schema": SCHEMA}
         head = np.frombuffer(json.dumps(text).encode(), np.uint8)
         # measures of many steps are mostly NaN, which deflate packs well
         write_whole(path, lambda file: np.savez_compressed(file, head=head, **arrays))
@@ -216,12 +216,12 @@ def _copied(value: Any) -> Any:
     return list(value) if isinstance(value, list) else value
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Plain values of JSON: numbers of NumPy as Python's, what is not finite as null."""
     if isinstance(value, dict):
-        return {str(name): _plain(v) for name, v in value.items()}
+        return {str(name): plain(v) for name, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and not np.isfinite(value):

@@ -10,7 +10,7 @@ import numpy as np
 
 from .diagnose import Card, diagnose, effective_widths
 from .forecast import Forecast, forecast
-from .recording import Recording
+from .recording import Recording, plain
 from .stalls import Smooth, find_stalls, smooth
 
 SCHEMA = "saddlescope.watch/1"
@@ -60,7 +60,7 @@ class Report:
             "layers": list(r.layer_names),
             "width_kind": kind,
             "noise": None if self.series is None else float(np.median(self.series.noise)),
-            "facts": _plain(r.facts),
+            "facts": plain(r.facts),
         }
 
 
@@ -116,18 +116,6 @@ def _card_lines(card: Card) -> list[str]:
         )
     lines.append(f"  what to do: {card.advice}")
     return lines
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
 def _put(path: Path, text: str) -> None:
