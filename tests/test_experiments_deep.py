@@ -110,7 +110,7 @@ def test_a_unit_of_order_2_rests_a_second_time_and_the_criterion_sees_it():
         for s in (0, 1)
     ]
     assert all(one.persistence > figure_4.MARGINAL for one in seen)
-    assert figure_4.clean_part(seen) == 1.0
+    assert figure_4.clean(seen) == [True, True]
     assert outcomes(figure_4._claims("quadratic", panel, seen)) == {("quadratic", "clean second plateaus"): "holds"}
     none = [one._replace(persistence=0.2) for one in seen]
     assert outcomes(figure_4._claims("quadratic", panel, none)) == {("quadratic", "clean second plateaus"): "fails"}

@@ -14,8 +14,9 @@ Progress = Callable[[float | None, str], None]
 class Claim:
     """A sentence, measured over seeds.
 
-    - `value`: the median over seeds; `interval`: their smallest and largest value. Where the sentence speaks of the mean over seeds: the mean, and its 95% interval.
-    - `bounds`: between which every seed, or the interval of the mean, has to lie for the claim to hold.
+    - `value`: the median over seeds; `interval`: their smallest and largest value. Where the sentence speaks of the mean over seeds: the mean, and its 95% interval; where it speaks of a part of
+        the seeds: that part, and its 95% interval.
+    - `bounds`: between which every seed, the interval of the mean, or the part of the seeds has to lie for the claim to hold.
     - `outcome`: "holds" or "fails", or "conditional" with the `condition`.
     - `expected`: the outcome committed beside the code: a change is an error.
     - `status`: theorem | asymptotic | heuristic | conjecture.
@@ -109,6 +110,36 @@ def claim_of_mean(
         expected,
         status,
     )
+
+
+def claim_of_part(
+    experiment: str,
+    panel: str,
+    name: str,
+    sentence: str,
+    happened: Sequence[bool],
+    bounds: tuple[float, float],
+    *,
+    expected: str = "holds",
+    status: str = "asymptotic",
+) -> Claim:
+    """A claim about the part of the seeds in which something happened: it holds if that part lies within the bounds, both included. The interval is that of the part beyond these seeds."""
+    if not len(happened):
+        return claim(experiment, panel, name, sentence, [], bounds, expected=expected, status=status)
+    part = float(np.mean(happened))
+    outcome = "holds" if bounds[0] <= part <= bounds[1] else "fails"
+    interval = part_interval(happened)
+    return Claim(experiment, panel, name, sentence, part, interval, bounds, len(happened), outcome, expected, status)
+
+
+def part_interval(happened: Sequence[bool]) -> tuple[float, float]:
+    """The 95% interval of a part, of n tries (Wilson 1927)."""
+    n, z = len(happened), 1.959963984540054
+    part = float(np.mean(happened))
+    centre = (part + z**2 / (2 * n)) / (1 + z**2 / n)
+    reach = z / (1 + z**2 / n) * float(np.sqrt(part * (1 - part) / n + z**2 / (4 * n**2)))
+    # at the ends Wilson's interval reaches the end itself, to rounding
+    return (0.0 if part == 0 else centre - reach), (1.0 if part == 1 else centre + reach)
 
 
 def expecting(claims: Sequence[Claim], fails: Collection[tuple[str, str]]) -> list[Claim]:

@@ -37,7 +37,7 @@ from ..objective import Objective
 from ..series import PlateauConstants, find_plateaus
 from ..tasks import InContextRegression, Samples
 from ..units import NEURONS
-from ._base import Claim, Outcome, Progress, claim
+from ._base import Claim, Outcome, Progress, claim_of_mean, claim_of_part, part_interval
 from ._staircases import table
 
 NAME = "figure-4"
@@ -164,56 +164,83 @@ def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
             seen[name].append(look(_started(panel.network, panel.objective, panel.scale, seed), panel.objective))
     maps = _maps(quick, progress)
     claims = [one for name, panel in chosen.items() for one in _claims(name, panel, seen[name])] + _map_claims(maps)
+    pictured = _drawn(maps, quick)
     progress(0.95, "figure 4: drawing")
     drawn = {name: [one.curve for one in runs] for name, runs in seen.items()}
-    pictures = list(plots.save(plots.curves_and_maps(drawn, maps), out / "figure-4"))
+    pictures = list(plots.save(plots.curves_and_maps(drawn, pictured), out / "figure-4"))
     return Outcome(
         claims,
         pictures,
-        _table(seen, maps),
+        _table(seen, pictured),
         f"{QUICK_SEEDS if quick else SEEDS} seeds, fewer of softmax attention. {__doc__}",
     )
 
 
-def clean_part(runs: list[Seen]) -> float:
-    return float(np.mean([one.persistence >= MARGINAL for one in runs]))
+def clean(runs: list[Seen]) -> list[bool]:
+    """Which runs have a clean second plateau."""
+    return [one.persistence >= MARGINAL for one in runs]
 
 
 def _claims(name: str, panel: Panel, runs: list[Seen]) -> list[Claim]:
-    part = clean_part(runs)
-    # one number for all seeds: a part of them
-    return [claim(NAME, name, "clean second plateaus", panel.sentence, [part], panel.clean, expected=panel.expected)]
+    seen = clean(runs)
+    return [
+        claim_of_part(NAME, name, "clean second plateaus", panel.sentence, seen, panel.clean, expected=panel.expected)
+    ]
 
 
 WIDTHS, MAP_SCALES = (3, 10, 30), (1e-2, 1e-4)
 
 
-def _maps(quick: bool, progress: Progress) -> list[plots.Map]:
-    found = []
-    seeds = QUICK_SEEDS if quick else MAP_SEEDS
+def _maps(quick: bool, progress: Progress) -> dict[str, np.ndarray]:
+    """For each task, which runs have a clean second plateau [widths, scales, seeds]."""
+    found = {}
     widths = WIDTHS[1:2] if quick else WIDTHS
-    tasks = {"tanh, two aligned modes": aligned(), "tanh, two saturating units": teacher("tanh", (1.0, 0.7), 3.0)}
-    for number, (title, objective) in enumerate(tasks.items()):
-        parts = np.zeros((len(widths), len(MAP_SCALES)))
+    for number, (title, objective) in enumerate(map_tasks().items()):
+        hits = np.zeros((len(widths), len(MAP_SCALES), MAP_SEEDS), bool)
         for i, width in enumerate(widths):
-            progress(0.6 + 0.3 * (number + i / len(widths)) / len(tasks), f"figure 4: {title}, {width} units")
+            progress(0.6 + 0.3 * (number + i / len(widths)) / 2, f"figure 4: {title}, {width} units")
             for k, scale in enumerate(MAP_SCALES):
-                runs = [look(_started(neurons("tanh", width), objective, scale, s), objective) for s in range(seeds)]
-                parts[i, k] = clean_part(runs)
-        rows = [f"{width} units" for width in widths]
-        found.append(plots.Map(title, rows, [f"scale {scale:g}" for scale in MAP_SCALES], parts))
+                runs = [
+                    look(_started(neurons("tanh", width), objective, scale, s), objective) for s in range(MAP_SEEDS)
+                ]
+                hits[i, k] = clean(runs)
+        found[title] = hits
     return found
 
 
-def _map_claims(maps: list[plots.Map]) -> list[Claim]:
-    modes, saturating = (one.parts for one in maps)
-    sentence = "At scale 1e-4 wide tanh networks rest a second time on two aligned modes (part of the seeds)."
-    made = [claim(NAME, "map", "aligned modes, small scale", sentence, [float(modes[-1, -1])], MOST)]
-    sentence = (
-        "On the saturating teacher the part of the seeds with a clean second plateau is lower, over widths and scales."
-    )
-    difference = float(np.mean(modes) - np.mean(saturating))
-    return [*made, claim(NAME, "map", "task decides", sentence, [difference], (0.1, 1.0))]
+def map_tasks() -> dict[str, Objective]:
+    return {"tanh, two aligned modes": aligned(), "tanh, two saturating units": teacher("tanh", (1.0, 0.7), 3.0)}
+
+
+def _drawn(maps: dict[str, np.ndarray], quick: bool) -> list[plots.Map]:
+    rows = [f"{width} units" for width in (WIDTHS[1:2] if quick else WIDTHS)]
+    columns = [f"scale {scale:g}" for scale in MAP_SCALES]
+    return [plots.Map(title, rows, columns, hits.mean(axis=2)) for title, hits in maps.items()]
+
+
+def _map_claims(maps: dict[str, np.ndarray]) -> list[Claim]:
+    modes, saturating = maps.values()
+    large, small = (f"scale {scale:g}" for scale in MAP_SCALES)
+    made = []
+    for which, scale, bounds, word in ((-1, small, MOST, "Nearly every"), (0, large, FEW, "Hardly any")):
+        sentence = (
+            f"{word} tanh network rests a second time on two aligned modes at {scale}, over widths (part of the runs)."
+        )
+        made.append(claim_of_part(NAME, "map", f"aligned modes, {scale}", sentence, modes[:, which].ravel(), bounds))
+    sentence = f"At {small} tanh networks rest a second time more rarely on the saturating teacher than on two aligned modes, over widths (difference of the parts)."
+    more, fewer = (hits[:, -1].ravel() for hits in (modes, saturating))
+    difference, interval = _difference(more, fewer)
+    return [*made, claim_of_mean(NAME, "map", "task decides", sentence, difference, interval, (0.0, 1.0), len(more))]
+
+
+def _difference(more: np.ndarray, fewer: np.ndarray) -> tuple[float, tuple[float, float]]:
+    """Of two parts, with its 95% interval (Newcombe 1998, method 10)."""
+    parts = float(np.mean(more)), float(np.mean(fewer))
+    (low1, high1), (low2, high2) = part_interval(more), part_interval(fewer)
+    difference = parts[0] - parts[1]
+    below = np.hypot(parts[0] - low1, high2 - parts[1])
+    above = np.hypot(high1 - parts[0], parts[1] - low2)
+    return difference, (difference - float(below), difference + float(above))
 
 
 def _table(seen: dict[str, list[Seen]], maps: list[plots.Map]) -> str:

@@ -13,8 +13,8 @@ Smooth networks follow gradient flow. Deep ReLU networks do not: where the patte
 hyperplanes of the weights, and steps of an adaptive solver shrink without end (measured: 200 000 steps at 0.99998 of the first loss). They take steps of gradient descent, as the
 paper's do, at a learning rate small enough not to matter: its times are multiples of it.
 
-**What fails:** the first layer of the ReLU convolution does not always end on two rays: in seed 0 two of 30 kernels end between them, and the function needs three directions to 1%. (The three-layer ReLU network has such units
-too, but needs two.)
+**What fails:** the first layers of deep ReLU networks do not always end on two rays. A unit that points between the two inputs when the second is learned stays there; where its part of the function is more than 1%, three directions are
+needed: so it is in some of ten seeds for the three-layer network (not in the first two) and for the convolution (in seed 0: two of 30 kernels).
 
 With three layers the two sign groups of the targets escape at times that the initial weights set, like units of higher order: with 10 units a layer and inputs of lengths 3/2 and 1 they coincide within their drops in two
 of six seeds, and one of six never learns the second (measured by an independent simulation). Lengths 5/2 and 1 and 30 units keep them apart.
@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import plots
-from ._base import Claim, Outcome, Progress, claim
+from ._base import Claim, Outcome, Progress, claim, expecting
 from ._staircases import SETTLED, Ran, run_all, table
 
 NAME = "figure-5"
@@ -37,7 +37,7 @@ SEEDS, QUICK_SEEDS = 10, 2
 
 
 class Panel(NamedTuple):
-    """One network: `losses` of its saddles and its end as parts of the first; `fails`: names of claims that were measured to fail; the `kind` of the first layer's weights, and the widths of both layers on the plateau and at the end."""
+    """One network: `losses` of its saddles and its end as parts of the first; the `kind` of the first layer's weights, and the widths of both layers on the plateau and at the end."""
 
     spec: dict[str, Any]
     losses: tuple[float, float, float]
@@ -45,7 +45,6 @@ class Panel(NamedTuple):
     plateau: tuple[int, int]
     end: tuple[int, int]
     tolerance: float = 1e-6
-    fails: tuple[str, ...] = ()
 
 
 def _neurons(activation: str, units: int) -> dict[str, Any]:
@@ -120,7 +119,6 @@ PANELS = {
         (1, 1),
         (2, 2),
         1e-2,
-        ("first layer at the end",),
     ),
     "attention, linear": Panel(
         _spec(
@@ -147,6 +145,11 @@ PANELS = {
         (2, 1),
     ),
 }
+#: (panel, claim) that are known to fail, over all seeds and over the quick ones: findings, not to be tuned away.
+FAILS: dict[bool, set[tuple[str, str]]] = {
+    False: {("3-layer ReLU", "first layer at the end"), ("ReLU conv, ReLU", "first layer at the end")},
+    True: {("ReLU conv, ReLU", "first layer at the end")},
+}
 WORDS = {"rank": "I: low rank", "rays": "II: rays", "active": "III: active units"}
 
 
@@ -155,7 +158,7 @@ def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
     seeds = QUICK_SEEDS if quick else SEEDS
     out.mkdir(parents=True, exist_ok=True)
     ran = run_all({name: panel.spec for name, panel in PANELS.items()}, seeds, out / "figure-5", "figure 5", progress)
-    claims = [one for name, panel in PANELS.items() for one in _claims(name, panel, ran[name])]
+    claims = expecting([one for name, panel in PANELS.items() for one in _claims(name, panel, ran[name])], FAILS[quick])
     progress(0.95, "figure 5: drawing")
     figure = plots.figure_1({name: one.record for name, one in ran.items()}, close_up=True)
     return Outcome(claims, list(plots.save(figure, out / "figure-5")), _table(ran), f"{seeds} seeds. {__doc__}")
@@ -165,8 +168,7 @@ def _claims(name: str, panel: Panel, ran: Ran) -> list[Claim]:
     made = []
 
     def add(what: str, sentence: str, values: list, bounds: tuple[float, float], status: str = "asymptotic") -> None:
-        expected = "fails" if what in panel.fails else "holds"
-        made.append(claim(NAME, name, what, sentence, values, bounds, expected=expected, status=status))
+        made.append(claim(NAME, name, what, sentence, values, bounds, status=status))
 
     _, second, last = panel.losses
     near = panel.tolerance

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from .. import plots
-from ._base import Claim, Outcome, Progress, claim
+from ._base import Claim, Outcome, Progress, claim, expecting
 from ._staircases import SETTLED, Ran, run_all, table
 
 NAME = "figure-6"
@@ -29,8 +29,10 @@ SEEDS, QUICK_SEEDS = {"linear": 10, "ReLU": 3}, {"linear": 2, "ReLU": 1}
 SKIPS = {"no skip": None, "skip 1": 1, "skip 2": 2}
 #: Of initial weights, in the figure.
 SCALE = 0.03
-#: Between these the growth of the first wait is measured, for linear networks. (Between 0.03 and 0.01 its exponent is 1.12 with a skip over one layer: the wait is c / scale less a number of order 1, which counts where it is 7.)
+#: Between these, and between the figure's and the first of these, the growth of the first wait is measured, for linear networks.
 SCALES = (1e-2, 1e-3)
+#: What is known to fail: the wait is c / scale less a number of order 1, which counts where it is 7.
+FAILS: set[tuple[str, str]] = {("linear", "exponent, skip 1, scales 0.03 to 0.01")}
 UNITS = {"linear": [10, 10, 10], "ReLU": [20, 20, 20]}
 #: Of the ReLU network with a skip over two layers, whose plateaus are counted there.
 SMALLEST = 1e-4
@@ -72,7 +74,9 @@ def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
         else:
             specs = {"ReLU, skip 2": _spec("ReLU", "skip 2", SMALLEST)}
             small |= run_all(specs, seeds, None, f"figure 6, scale {SMALLEST:g}", progress)
-    claims = [one for kind in TASKS for one in _claims(kind, stairs, small)] + _growth(middle, small)
+    claims = [one for kind in TASKS for one in _claims(kind, stairs, small)]
+    claims += _growth((SCALES[0], middle), (SCALES[1], small)) + _growth((SCALE, stairs), (SCALES[0], middle))
+    claims = expecting(claims, FAILS)
     progress(0.95, "figure 6: drawing")
     panels = {f"four layers, {kind}": {skip: stairs[f"{kind}, {skip}"].record for skip in SKIPS} for kind in TASKS}
     pictures = list(plots.save(plots.overlaid(panels), out / "figure-6"))
@@ -106,21 +110,23 @@ def _claims(kind: str, stairs: dict[str, Ran], small: dict[str, Ran]) -> list[Cl
     return made
 
 
-def _growth(middle: dict[str, Ran], small: dict[str, Ran]) -> list[Claim]:
-    """How the first wait grows with 1/scale, against the number of small factors."""
+def _growth(larger: tuple[float, dict[str, Ran]], smaller: tuple[float, dict[str, Ran]]) -> list[Claim]:
+    """How the first wait grows with 1/scale between two scales, against the number of small factors."""
     made = []
-    factor = math.log(SCALES[0] / SCALES[1])
+    (above, before), (below, after) = larger, smaller
+    factor = math.log(above / below)
+    where = f"scales {above:g} to {below:g}"
     for skip, power in (("no skip", 2.0), ("skip 1", 1.0)):
-        ratios = _ratio(small[f"linear, {skip}"].waits, middle[f"linear, {skip}"].waits)
+        ratios = _ratio(after[f"linear, {skip}"].waits, before[f"linear, {skip}"].waits)
         slopes = [None if r is None else math.log(r) / factor for r in ratios]
-        sentence = f"Linear, {skip}: the first wait grows as the power {power:g} of 1/scale (exponent)."
-        # a wait of 25 at the larger scale, less a number of order 1: 4% of it, over ln 10
-        made.append(claim(NAME, "linear", f"exponent, {skip}", sentence, slopes, (power - 0.1, power + 0.1)))
+        sentence = f"Linear, {skip}, {where}: the first wait grows as the power {power:g} of 1/scale (exponent)."
+        # a wait of 25 at scale 0.01, less a number of order 1: 4% of it, over ln 10
+        made.append(claim(NAME, "linear", f"exponent, {skip}, {where}", sentence, slopes, (power - 0.1, power + 0.1)))
     rate = LINEAR_TASK["singular_values"][0] / factor
-    waits = zip(middle["linear, skip 2"].waits, small["linear, skip 2"].waits, strict=True)
+    waits = zip(before["linear, skip 2"].waits, after["linear, skip 2"].waits, strict=True)
     rates = [None if a is None or b is None else (b - a) * rate for a, b in waits]
-    sentence = "Linear, skip 2: the first wait grows by ln(1/scale) / s (in units of that)."
-    made.append(claim(NAME, "linear", "logarithm, skip 2", sentence, rates, (0.9, 1.1)))
+    sentence = f"Linear, skip 2, {where}: the first wait grows by ln(1/scale) / s (in units of that)."
+    made.append(claim(NAME, "linear", f"logarithm, skip 2, {where}", sentence, rates, (0.9, 1.1)))
     return made
 
 

@@ -17,6 +17,9 @@ from .trajectory import Trajectory
 
 Progress = Callable[[float | None, str], None]
 
+#: Numbers in data and network above which they are moved to the device before the first segment.
+LARGE = 100_000
+
 
 def gradient_flow(
     network: AbstractNetwork,
@@ -70,7 +73,10 @@ def gradient_flow(
         keep_states=keep_states,
     )
     with jax.enable_x64(True):
-        field = jax.tree.map(jax.numpy.asarray, motion.field)
+        field = motion.field
+        if sum(np.size(leaf) for leaf in jax.tree.leaves(field)) > LARGE:
+            # to where it is computed once and not once a segment; little goes in faster as it is
+            field = jax.tree.map(jax.numpy.asarray, field)
         motion.begin(start(field, motion.start, motion.first_controls()), resume)
         while motion.ended is None:
             try:

@@ -4,9 +4,9 @@ On a CPU the members are followed one after another inside the call, each with i
 for the samples of all. On an accelerator they run side by side. Either way a member takes the steps that it would take alone.
 """
 
+import functools
 from collections.abc import Sequence
 
-import equinox as eqx
 import jax
 import numpy as np
 from jax import lax
@@ -38,12 +38,12 @@ def advance_many(
         return [(state, written.segment()) for state, written in _members(out, len(fields))]
 
 
-@eqx.filter_jit
+@jax.jit
 def _start_many(fields: PyTree, ys: PyTree, controls: PyTree) -> PyTree:
     return _mapped(lambda member: first_state(*member), (fields, ys, controls))
 
 
-@eqx.filter_jit
+@functools.partial(jax.jit, static_argnames="program")
 def _advance_many(fields: PyTree, states: PyTree, controls: PyTree, program: Program) -> tuple[State, Written]:
     return _mapped(lambda member: run_segment(*member, program), (fields, states, controls))
 

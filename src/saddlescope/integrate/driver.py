@@ -10,9 +10,9 @@ stability limit, a Rosenbrock method goes on; through transitions, where accurac
 its own, compiled when it is first needed.
 """
 
+import functools
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,7 +21,7 @@ from jaxtyping import Array, Float, Int
 
 from ._base import AbstractField, AbstractMethod, rms
 from .methods import METHODS
-from .sampling import MAX_SAMPLES, SPEED_DECADES, Curve, Ends, first_crossing, put, sample
+from .sampling import MAX_SAMPLES, SPEED_DECADES, Curve, Ends, first_crossing, hermite_tolerance, put, sample
 from .switching import Switch
 
 #: Steps that change the loss by less than this part of the loss at t = 0 satisfy both promises without a look inside.
@@ -83,7 +83,7 @@ def start(field: AbstractField, y: Float[Array, " n"], controls: Controls) -> St
         return _start(field, jnp.asarray(y), controls)
 
 
-@eqx.filter_jit
+@jax.jit
 def _start(field: AbstractField, y: Array, controls: Controls) -> State:
     return first_state(field, y, controls)
 
@@ -164,7 +164,7 @@ class Written(NamedTuple):
         )
 
 
-@eqx.filter_jit
+@functools.partial(jax.jit, static_argnames="program")
 def _advance(field: AbstractField, state: State, controls: Controls, program: Program) -> tuple[State, Written]:
     return run_segment(field, state, controls, program)
 
@@ -276,7 +276,8 @@ def _sampled(field, s: State, end: State, at, span, h, curve: Curve, controls: C
 
     speeds = jnp.linalg.norm(s.velocity), jnp.linalg.norm(end.velocity)
     ends = Ends(s.t, span * h, (s.loss, end.loss), speeds)
-    curve, calls = sample(lambda x: at(x * span), values, ends, curve, controls.loss_scale)
+    allowed = hermite_tolerance(controls.rtol) * controls.loss_scale
+    curve, calls = sample(lambda x: at(x * span), values, ends, curve, allowed)
     return end._replace(evaluations=end.evaluations + calls), curve
 
 

@@ -8,9 +8,13 @@ from jaxtyping import Array, Float
 
 from ._base import AbstractField
 
-#: Error allowed in interpolating the curve by cubics with dL/dt = -speed^2, as a part of the loss at t = 0. Files promise 1e-6; samples that are made
-#: from the cubics (`series.insert_samples`) shall not tell from those that were computed, and the estimate may be three times too small.
-HERMITE_TOLERANCE = 2e-9
+#: Error allowed in interpolating the curve by cubics with dL/dt = -speed^2, as a part of the loss at t = 0: this part of rtol, so that reading a time from
+#: the curve adds nothing to the error of the run ...
+HERMITE_PART = 0.02
+#: ... but at least this, where samples that are made from the cubics (`series.insert_samples`) do not tell from those that were computed ...
+LEAST_HERMITE = 2e-9
+#: ... and at most this: files promise 1e-6, and the estimate may be three times too small.
+MOST_HERMITE = 3e-7
 #: At most this many decades of speed between two samples, so that a slowest point is seen.
 SPEED_DECADES = 0.3
 #: At most this many samples a step.
@@ -54,14 +58,19 @@ class Ends(NamedTuple):
     speed: tuple[Array, Array]
 
 
-def sample(at, values, ends: Ends, curve: Curve, loss_scale: Array) -> tuple[Curve, Array]:
+def hermite_tolerance(rtol: Array) -> Array:
+    """The error of the curve's cubics that a run of this tolerance is allowed, as a part of the loss at t = 0."""
+    return jnp.clip(HERMITE_PART * rtol, LEAST_HERMITE, MOST_HERMITE)
+
+
+def sample(at, values, ends: Ends, curve: Curve, allowed: Array) -> tuple[Curve, Array]:
     """Adds samples strictly inside a stretch, as many as the interpolation error of the curve asks for.
 
     **Arguments:**
 
     - `at`: fraction of the stretch -> state.
     - `values`: state -> (loss, speed).
-    - `loss_scale`: against which errors are measured.
+    - `allowed`: error of the cubics, in units of the loss.
 
     Returns the curve and how many samples were computed, the first look included. The first look decides how many follow.
     """
@@ -77,7 +86,7 @@ def sample(at, values, ends: Ends, curve: Curve, loss_scale: Array) -> tuple[Cur
     # an error c x^2 (1 - x)^2, of a fourth derivative that stays, has its largest value c / 16 half way: looked at there is 0.79 of it, and 2.4 of it in
     # the slope. Where the derivative changes its sign the one or the other may vanish at a place, not both at both
     off = jnp.maximum(jnp.max(jnp.abs(loss - cubic)) / 0.79, jnp.max(jnp.abs(-(speed**2) * ends.width - slope)) / 2.4)
-    hermite = off / (HERMITE_TOLERANCE * loss_scale)
+    hermite = off / allowed
     speeds = jnp.log10(jnp.concatenate([speed0[None], speed, speed1[None]]))
     decades = 3 * jnp.max(jnp.abs(jnp.diff(speeds)))
     # errors go with power 4 of the spacing

@@ -23,11 +23,18 @@ class ScoredEnd(NamedTuple):
     baseline: float | None = None
 
 
-def scoreboard(families: Mapping[str, Sequence[ScoredEnd]], words: Mapping[str, str] | None = None) -> Figure:
+def scoreboard(
+    families: Mapping[str, Sequence[ScoredEnd]],
+    words: Mapping[str, str] | None = None,
+    axes_words: tuple[str, str] = ("measured t_end", "predicted t_end"),
+    dots: str | None = None,
+    crosses: str = "plain rule",
+) -> Figure:
     """Draws predicted over measured on logarithmic axes, a panel a family: dots coloured by status, grey crosses for the plain rule, a line where
     both are equal.
 
-    **Arguments:** `families`: title to ends, perhaps none. `words`: a line under the title of a family.
+    **Arguments:** `families`: title to ends, perhaps none. `words`: a line under the title of a family. `axes_words`: what is measured, and predicted. `dots`: what the legend calls them,
+    where there is one status only, in place of that; `crosses`: what it calls the plain rule.
 
     **Returns:** a matplotlib `Figure`.
 
@@ -42,22 +49,24 @@ def scoreboard(families: Mapping[str, Sequence[ScoredEnd]], words: Mapping[str, 
         axes = figure.subplots(rows, columns, squeeze=False).reshape(-1)
         for ax, (title, ends) in zip(axes, families.items(), strict=False):
             _panel(ax, title, ends, (words or {}).get(title, ""))
+            ax.set_xlabel(axes_words[0])
         for ax in axes[len(families) :]:
             ax.set_visible(False)
         for ax in axes[::columns]:
-            ax.set_ylabel("predicted t_end")
+            ax.set_ylabel(axes_words[1])
+        used = {end.status for ends in families.values() for end in ends}
         handles = [
-            Line2D([], [], color=colour, marker="o", linestyle="", markersize=4, label=status)
+            Line2D([], [], color=colour, marker="o", linestyle="", markersize=4, label=dots or status)
             for status, colour in COLOURS.items()
+            if status in used
         ]
-        handles.append(Line2D([], [], color=_style.GREY, marker="x", linestyle="", markersize=4, label="plain rule"))
+        handles.append(Line2D([], [], color=_style.GREY, marker="x", linestyle="", markersize=4, label=crosses))
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure
 
 
 def _panel(ax: Axes, title: str, ends: Sequence[ScoredEnd], words: str) -> None:
     ax.set_title(_style.plain(title, 30) + (f"\n{_style.plain(words, 48)}" if words else ""), fontsize=7.5)
-    ax.set_xlabel("measured t_end")
     plain = [(end.measured, end.baseline) for end in ends if end.baseline is not None and end.baseline > 0]
     if not ends:
         _style.blank(ax)

@@ -12,12 +12,13 @@ from functools import cache
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib import font_manager, ft2font
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
 BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 PURPLE, SKY, INK, GREY = "#CC79A7", "#56B4E9", "#1A1A1A", "#6B6B6B"
@@ -131,8 +132,11 @@ def number(value: float) -> str:
 
 
 def log_ticks(axis: Any, smallest: float, largest: float) -> None:
-    """Labels of a logarithmic axis that do not run into one another: decades, and thirds of them where there are fewer than two."""
+    """Labels of a logarithmic axis that do not run into one another: decades, thirds of them where there are fewer than two, and a few more where there is less than one."""
     if smallest > 0 and largest < 100 * smallest:
-        axis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+        # written out: matplotlib's locator takes every tenth where it finds fewer than two of those it was told
+        subs = (1.0, 2.0, 3.0, 5.0) if largest < 10 * smallest else (1.0, 3.0)
+        first, last = int(np.floor(np.log10(smallest))) - 1, int(np.ceil(np.log10(largest))) + 1
+        axis.set_major_locator(FixedLocator([sub * 10.0**k for k in range(first, last + 1) for sub in subs]))
         axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
     axis.set_minor_formatter(NullFormatter())

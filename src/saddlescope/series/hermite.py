@@ -64,8 +64,9 @@ def crossing_time(t: ArrayLike, loss: ArrayLike, speed: ArrayLike, level: float)
         return None
     i = through[0]
     h = t[i + 1] - t[i]
-    fall, before, after = _falls(loss[i], loss[i + 1], speed[i], speed[i + 1], h)
-    wanted = loss[i] - level
+    # as Python's own numbers, which are five times as fast one by one
+    fall, before, after = map(float, _falls(loss[i], loss[i + 1], speed[i], speed[i + 1], h))
+    wanted = float(loss[i]) - float(level)
 
     def missing(x: float) -> float:
         return wanted - x * _relative_fall(x, fall, before, after)
