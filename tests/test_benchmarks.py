@@ -287,9 +287,21 @@ def test_a_lower_bound_does_not_stand_for_the_best_of_diffrax():
     found = results()
     rows = found["comparisons"][0]["rows"]
     bound = {"median": 0.5, "smallest": None, "largest": None, "runs": 0}
-    rows.append(rows[1] | {"form": "samples", "ratio": bound, "how": f"{search.GIVEN_UP} after 1 s"})
+    rows.append(rows[1] | {"contender": "diffrax Kvaerno5", "ratio": bound, "how": f"{search.GIVEN_UP} after 1 s"})
     (row,) = targets.targets(found)
     assert row["found"].startswith("2.00 [1.00, 4.00]")
+
+
+def test_samples_and_compressed_data_have_a_row_each():
+    found = results()
+    rows = found["comparisons"][0]["rows"]
+    slower = {"median": 8.0, "smallest": 7.0, "largest": 9.0, "runs": 3}
+    rows.append(rows[1] | {"form": "samples", "ratio": slower})
+    on_samples, on_ours = targets.targets(found)
+    assert "on samples" in on_samples["what"]
+    assert on_samples["met"]
+    assert "on our compressed data" in on_ours["what"]
+    assert not on_ours["met"]
 
 
 @pytest.mark.parametrize(("low", "high", "met"), [(-0.1, 0.15, True), (0.25, 0.4, False), (0.1, 0.3, None)])
