@@ -55,9 +55,14 @@ def run_all(panels: Mapping[str, Spec], seeds: int, out: Path | None, label: str
             done += 1
         assert first is not None
         if out is not None:
-            runs.save(first, out / "".join(c if c.isalnum() else "-" for c in name.lower()))
+            runs.save(first, folder(out, name))
         found[name] = Ran(summaries, first, waits)
     return found
+
+
+def folder(out: Path, name: str) -> Path:
+    """Where the record of a panel is."""
+    return out / "".join(c if c.isalnum() else "-" for c in name.lower())
 
 
 def table(rows: list[tuple[str, ...]]) -> str:

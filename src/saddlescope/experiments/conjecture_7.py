@@ -11,14 +11,20 @@ direction in 16 normal units has about 16/3, a single unit 1.
 
 **Agreement** is Cohen's kappa over all layers of a draw of the 14 pairs (28 layers), a number for each of the ten draws. The bound, 0.6, is what Landis & Koch (1977) call substantial; it was chosen before the
 runs. Every layer that came out otherwise than expected is a line of the table.
+
+**What fails:** the bound, for every draw to be in it. Over all 280 layers kappa is 0.79, but single draws of 28 layers fall to 0.59 (first layers alone 0.43, second layers 0.32, where few are of type "units" at all). All 29 misses are of one kind: units are expected and directions found, in the
+larger half of the scales with few exceptions, where more than one unit has grown before the first has done its work. The table by scale was made after that had been seen: it is no claim.
 """
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from ._base import Claim, Outcome, Progress, claim
-from ._mixtures import PAIRS, Mixture, Seen, grid, train
+from .. import plots
+from ._base import Claim, Outcome, Progress, claim, expecting
+from ._mixtures import FEW, PAIRS, Mixture, Seen, grid, train
 from ._staircases import table
 
 NAME = "conjecture-7"
@@ -28,6 +34,13 @@ TITLE = "Section 7: the order of a layer's units in their own weights decides it
 QUICK_DRAWS, QUICK_PAIRS = 2, 4
 #: Substantial agreement, up to all there can be.
 AGREEMENT = (0.6, 1.0)
+#: What is known to fail, of the full grid and of the quick part.
+FAILS: dict[bool, set[tuple[str, str]]] = {
+    False: {("grid", "agreement"), ("grid", "agreement, first layer"), ("grid", "agreement, second layer")},
+    True: set(),
+}
+#: Edges of the scales in the table by scale.
+EDGES = (0.01, 0.02, 0.04, 0.064)
 
 
 def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
@@ -40,7 +53,18 @@ def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
     size = len(done) if quick else len(PAIRS)  # a few networks are too few for a number each
     draws = [done[k : k + size] for k in range(0, len(done), size)]
     text = _table(done)
-    return Outcome(_claims(draws), [], text, __doc__ or "", _summary(done))
+    out.mkdir(parents=True, exist_ok=True)
+    claims = expecting(_claims(draws), FAILS[quick])
+    return Outcome(claims, list(plots.save(_picture(done), out / NAME)), text, __doc__ or "", _summary(done))
+
+
+def _picture(done: list[tuple[Mixture, Seen]]) -> Figure:
+    panels = {
+        f"{word} layer": [plots.Parted(m.scale, s.ratios[k], m.expected[k]) for m, s in done]
+        for k, word in enumerate(("first", "second"))
+    }
+    labels = "scale of the initial weights", "units that carry the layer (participation)"
+    return plots.parted(panels, FEW, ("units", "directions"), labels)
 
 
 def _some(mixtures: list[Mixture]) -> list[Mixture]:
@@ -118,4 +142,13 @@ def _table(done: list[tuple[Mixture, Seen]]) -> str:
             for k in (0, 1)
             if m.expected[k] != s.types[k]
         ]
-    return f"{table(rows)}\n\n{table(misses)}"
+    return f"{table(rows)}\n\n{table(_by_scale(done))}\n\n{table(misses)}"
+
+
+def _by_scale(done: list[tuple[Mixture, Seen]]) -> list[tuple[str, ...]]:
+    rows = [("scale", "layers as expected", "kappa")]
+    for low, high in pairwise(EDGES):
+        own = layers([(m, s) for m, s in done if low <= m.scale < high])
+        if own:
+            rows.append((f"{low:g} to {high:g}", f"{sum(a == b for a, b in own)} of {len(own)}", f"{kappa(own):.2f}"))
+    return rows

@@ -28,7 +28,7 @@ import numpy as np
 
 from .. import plots
 from ._base import Claim, Outcome, Progress, claim, expecting
-from ._staircases import SETTLED, Ran, run_all, table
+from ._staircases import SETTLED, Ran, folder, run_all, table
 
 NAME = "figure-5"
 TITLE = "Figure 5: deep networks learn in two drops, with the same types of weights"
@@ -161,7 +161,13 @@ def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
     claims = expecting([one for name, panel in PANELS.items() for one in _claims(name, panel, ran[name])], FAILS[quick])
     progress(0.95, "figure 5: drawing")
     figure = plots.figure_1({name: one.record for name, one in ran.items()}, close_up=True)
-    return Outcome(claims, list(plots.save(figure, out / "figure-5")), _table(ran), f"{seeds} seeds. {__doc__}")
+    pictures = list(plots.save(figure, out / "figure-5"))
+    for name, one in ran.items():
+        film = out / f"figure-5-{folder(out, name).name}.gif"
+        plots.animate(one.record, film)
+        pictures.append(film)
+    files = [folder(out / "figure-5", name) / "record.nc" for name in ran]
+    return Outcome(claims, pictures, _table(ran), f"{seeds} seeds. {__doc__}", files=files)
 
 
 def _claims(name: str, panel: Panel, ran: Ran) -> list[Claim]:

@@ -20,7 +20,7 @@ import numpy as np
 
 from .. import plots
 from ._base import Claim, Outcome, Progress, claim, expecting
-from ._staircases import SETTLED, Ran, run_all, table
+from ._staircases import SETTLED, Ran, folder, run_all, table
 
 NAME = "figure-6"
 TITLE = "Figure 6: skip connections shorten the first plateau of deep networks"
@@ -82,7 +82,9 @@ def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
     pictures = list(plots.save(plots.overlaid(panels), out / "figure-6"))
     of = QUICK_SEEDS if quick else SEEDS
     counts = f"{of['linear']} seeds (linear), {of['ReLU']} (ReLU)"
-    return Outcome(claims, pictures, f"{_table(stairs)}\n\nat smaller scales\n{_table(small)}", f"{counts}. {__doc__}")
+    files = [folder(out / "figure-6", name) / "record.nc" for name in stairs]
+    text = f"{_table(stairs)}\n\nat smaller scales\n{_table(small)}"
+    return Outcome(claims, pictures, text, f"{counts}. {__doc__}", files=files)
 
 
 def _spec(kind: str, skip: str, scale: float) -> dict[str, dict[str, Any]]:

@@ -6,6 +6,7 @@ backend nor the user's `rcParams` is changed.
 """
 
 from ._animate import animate
+from ._conjecture import Parted, parted
 from ._curve_families import CurveFamily, curve_families
 from ._drops import Drops, drops
 from ._exponents import PowerLaw, power_laws
@@ -26,6 +27,7 @@ __all__ = [
     "LinePanel",
     "Map",
     "MeasuredLine",
+    "Parted",
     "PowerLaw",
     "ScoredEnd",
     "Strip",
@@ -37,6 +39,7 @@ __all__ = [
     "figure_1",
     "measured_lines",
     "overlaid",
+    "parted",
     "power_laws",
     "run_figure",
     "save",
