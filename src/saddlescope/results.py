@@ -44,4 +44,9 @@ class ComputationError(RuntimeError):
 
     def __init__(self, result: RESULTS, detail: str = ""):
         self.result = result
+        self.detail = detail
         super().__init__(f"{result.value} {detail}".strip())
+
+    def __reduce__(self):
+        # by its own arguments: the message that it was made with is none of them
+        return type(self), (self.result, self.detail)

@@ -3,6 +3,7 @@
 import datetime
 import errno
 import json
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -120,9 +121,22 @@ def reproduce(command: Reproduce) -> Exit:
         if name not in known:
             raise unknown(name, known, "there is nothing to reproduce called")
     _check_writable(command.out)
+    if command.workers < 0:
+        raise ValueError(
+            f"--workers needs a number from 1 on, or 0 for as many as there are cores: found {command.workers}."
+        )
     runs.keep_compiled_programs()
+    workers = command.workers or os.cpu_count() or 1
     with Progress() as progress:
-        claims = experiments.reproduce(command.names, command.out, command.quick, progress, fresh=command.fresh)
+        claims = experiments.reproduce(
+            command.names,
+            command.out,
+            command.quick,
+            progress,
+            fresh=command.fresh,
+            workers=workers,
+            begin=runs.keep_compiled_programs,
+        )
     if command.json:
         _print_json({"schema": "saddlescope.claims/1", "quick": command.quick, "claims": claims})
     else:

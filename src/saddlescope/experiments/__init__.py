@@ -25,6 +25,7 @@ from . import (
     theorem_4,
 )
 from ._base import Claim, Outcome, Progress, claim
+from ._side_by_side import side_by_side
 from .report import write
 
 #: The paper's experiments by name, in its order. A new one is a file with NAME, TITLE and `reproduce`.
@@ -53,36 +54,67 @@ OURS: dict[str, ModuleType] = {module.NAME: module for module in (scoreboard, in
 
 
 def reproduce(
-    names: Sequence[str], out: Path, quick: bool, progress: Progress, *, fresh: bool = False
+    names: Sequence[str],
+    out: Path,
+    quick: bool,
+    progress: Progress,
+    *,
+    fresh: bool = False,
+    workers: int = 1,
+    begin: Callable[[], None] = int,
 ) -> list[dict[str, Any]]:
     """Runs the named experiments (all of the paper's where none is named), writes report.html and claims.json into `out`.
 
     Pictures and tables (`NAME.txt`) stand beside them. An experiment that is done already, in `out` and by the same source, is taken as it is unless `fresh`; the report is written
     again after each, so that an interrupted reproduction has a report of what is done, and goes on where it was. Returns the claims as they stand in claims.json.
+
+    With more than one worker, experiments run side by side in processes of their own, each of which calls `begin` first (see `_side_by_side`). Numbers are the same.
     """
     chosen: dict[str, ModuleType] = {}
     for name in names or EXPERIMENTS:
         chosen |= OURS if name == "ours" else {name: (EXPERIMENTS | OURS)[name]}
     out.mkdir(parents=True, exist_ok=True)
-    outcomes: dict[str, tuple[str, Outcome]] = {}
+    outcomes: dict[str, Outcome] = {}
+    if not fresh:
+        outcomes = {name: done for name in chosen if (done := _finished.load(name, out, quick)) is not None}
+    if outcomes:
+        progress(len(outcomes) / len(chosen), f"done before: {', '.join(outcomes)}")
+    todo = [name for name in chosen if name not in outcomes]
     rows: list[dict[str, Any]] = []
-    for number, (name, module) in enumerate(chosen.items()):
+    many = min(workers, len(todo)) > 1
+    does = partial(_reproduced, out, quick)
+    done = side_by_side(does, todo, workers, begin, progress) if many else _in_turn(does, todo, progress)
+    for name, outcome in done:
+        outcomes[name] = outcome
+        rows = _written(chosen, outcomes, out, quick)
+    return rows or _written(chosen, outcomes, out, quick)
+
+
+def _written(
+    chosen: dict[str, ModuleType], outcomes: dict[str, Outcome], out: Path, quick: bool
+) -> list[dict[str, Any]]:
+    """The report of what there is, in the order that was asked for."""
+    return write({n: (chosen[n].TITLE, outcomes[n]) for n in chosen if n in outcomes}, out, quick, len(chosen))
+
+
+def _reproduced(out: Path, quick: bool, name: str, progress: Progress) -> Outcome:
+    outcome = (EXPERIMENTS | OURS)[name].reproduce(out, quick, progress)
+    if outcome.table:
+        (out / f"{name}.txt").write_text(outcome.table + "\n", encoding="utf-8")
+    _finished.save(name, outcome, out, quick)
+    return outcome
+
+
+def _in_turn(
+    does: Callable[[str, Progress], Outcome], names: Sequence[str], progress: Progress
+) -> Iterator[tuple[str, Outcome]]:
+    for number, name in enumerate(names):
 
         def told(part: float | None, text: str, number: int = number) -> None:
-            words = f"[{number + 1} of {len(chosen)}] {text}" if len(chosen) > 1 else text
-            progress(None if part is None else (number + part) / len(chosen), words)
+            words = f"[{number + 1} of {len(names)}] {text}" if len(names) > 1 else text
+            progress(None if part is None else (number + part) / len(names), words)
 
-        outcome = None if fresh else _finished.load(name, out, quick)
-        if outcome is None:
-            outcome = module.reproduce(out, quick, told)
-            if outcome.table:
-                (out / f"{name}.txt").write_text(outcome.table + "\n", encoding="utf-8")
-            _finished.save(name, outcome, out, quick)
-        else:
-            told(1.0, f"{name}: done before")
-        outcomes[name] = (module.TITLE, outcome)
-        rows = write(outcomes, out, quick, len(chosen))
-    return rows
+        yield name, does(name, told)
 
 
 __all__ = ["EXPERIMENTS", "OURS", "Claim", "Outcome", "claim", "reproduce"]

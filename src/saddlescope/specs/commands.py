@@ -87,6 +87,10 @@ class Reproduce:
         False
     )
     fresh: Annotated[bool, arg(help="compute again what is done already in DIR", help_behavior_hint="")] = False
+    workers: Annotated[
+        int,
+        arg(metavar="N", help="experiments at a time", help_behavior_hint="(default: as many as there are cores)"),
+    ] = 0
     json: Annotated[bool, arg(help="print the claims as JSON on stdout, and nothing else", help_behavior_hint="")] = (
         False
     )
