@@ -111,13 +111,32 @@ def test_a_unit_of_order_2_rests_a_second_time_and_the_criterion_sees_it():
     ]
     assert all(one.persistence > figure_4.MARGINAL for one in seen)
     assert figure_4.clean(seen) == [True, True]
-    assert outcomes(figure_4._claims("quadratic", panel, seen)) == {("quadratic", "clean second plateaus"): "holds"}
-    none = [one._replace(persistence=0.2) for one in seen]
-    assert outcomes(figure_4._claims("quadratic", panel, none)) == {("quadratic", "clean second plateaus"): "fails"}
+    held = {("quadratic", what): "holds" for what in ("second plateaus", "clean second plateaus", "ended")}
+    assert outcomes(figure_4._claims("quadratic", panel, seen)) == held
+    marginal = [one._replace(persistence=0.2) for one in seen]
+    found = outcomes(figure_4._claims("quadratic", panel, marginal))
+    assert found == held | {("quadratic", "clean second plateaus"): "fails"}
+    cut = [seen[0], seen[1]._replace(ended="max_steps")]
+    assert outcomes(figure_4._claims("quadratic", panel, cut)) == held | {("quadratic", "ended"): "fails"}
+    against = figure_4._claims("quadratic", panel._replace(paper=False), marginal)
+    assert outcomes(against) == held | {("quadratic", "second plateaus"): "fails"}
     maps = [plots.Map("a map", ["10 units"], ["scale 1"], np.array([[0.4]]))]
     figure = plots.curves_and_maps({"quadratic": [one.curve for one in seen]}, maps)
     assert len([ax for ax in figure.axes if ax.get_visible()]) == 2
     assert "2 of 2" in figure_4._table({"quadratic": seen}, maps)
+
+
+def test_a_map_says_where_the_task_decides_and_where_too_few_runs_do_not_tell():
+    modes = np.stack([np.zeros((3, 5), bool), np.ones((3, 5), bool)], axis=1)
+    apart = np.zeros((3, 2, 5), bool)
+    apart[0, :, :2] = True
+    names = [f"aligned modes, scale {scale:g}" for scale in figure_4.MAP_SCALES]
+    found = outcomes(figure_4._map_claims({"modes": modes, "saturating": apart}))
+    assert found == {("map", what): "holds" for what in (*names, "task decides")}
+    near = modes.copy()
+    near[0, 1, :3] = False
+    found = outcomes(figure_4._map_claims({"modes": modes, "saturating": near}))
+    assert found[("map", "task decides")] == "fails"  # 15 of 15 against 12 of 15
 
 
 # ------------------------------------------------------------------------------------------------------- conjecture 7

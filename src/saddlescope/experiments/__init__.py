@@ -1,6 +1,7 @@
 """One claim of the paper, or of ours, a file; `reproduce` runs them and writes the report."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any

@@ -15,9 +15,9 @@ seeds with a clean one is at most 0.2.
 **Where tanh has one.** The same measure for tanh units over width, scale and task: the saturating teacher above, and an aligned task of two modes, y = W x with singular values 1 and 0.4, for which many tanh units of small weights are
 as good as linear ones. The map says where a clean second plateau is found.
 
-**What fails:** that sine, sigmoid and softmax attention show no second plateau. On these tasks they do rest a second time by the criterion (measured first on two seeds each, which is where the expected outcomes come from): sine for 1.5 to 2.5
-decades of speed, sigmoid for 0.5, softmax heads for 1.8, on several levels. Tanh on the saturating teacher rests for 0.2 to 0.3 decades only, in the detector's marginal band. So the lack of a manifold for one unit less does not by itself say that there is no
-second plateau: width, scale and task decide, as the map shows for tanh.
+**What fails:** that units without such a manifold show no second plateau. On these tasks all of them rest a second time: sine for 1.5 to 2.5 decades of speed, sigmoid for 0.4 to 0.6 (at 0.057 of the first loss, just above what counts as on the way), softmax heads for 1.8, on several levels. Tanh on the
+saturating teacher rests too, in every seed, but for 0.13 to 0.33 decades only: eight of ten in the detector's marginal band, two clean, which is the most that the claim about clean ones allows. So the lack of a manifold for one unit less does not by itself say that there is no
+second plateau: width, scale and task decide, as the map shows for tanh. (Expected outcomes come from the same seeds: the first two, then all ten.)
 
 Nothing is claimed here of saddles: it is the curve that is looked at.
 """
@@ -37,7 +37,7 @@ from ..objective import Objective
 from ..series import PlateauConstants, find_plateaus
 from ..tasks import InContextRegression, Samples
 from ..units import NEURONS
-from ._base import Claim, Outcome, Progress, claim_of_mean, claim_of_part, part_interval
+from ._base import Claim, Outcome, Progress, claim_of_mean, claim_of_part, expecting, part_interval
 from ._staircases import table
 
 NAME = "figure-4"
@@ -52,18 +52,25 @@ LEFT = 0.05
 MARGINAL = PlateauConstants().marginal
 #: What counts as nearly no seed, and as nearly every one.
 FEW, MOST = (0.0, 0.2), (0.8, 1.0)
+#: How a run ends that has come to its end.
+ENDS = ("settled", "converged")
 
 
 class Panel(NamedTuple):
-    """A network on data: `clean` bounds the part of the seeds with a clean second plateau."""
+    """A network on data; `paper`: whether the paper expects a second plateau."""
 
     network: dict[str, Any]
     objective: Objective
     scale: float
-    clean: tuple[float, float]
-    sentence: str
-    expected: str = "holds"
+    paper: bool
     seeds: int = SEEDS
+
+
+#: (panel, claim) that are known to fail, quick or not: findings, not to be tuned away.
+FAILS: set[tuple[str, str]] = {
+    *((name, "second plateaus") for name in ("tanh", "sine", "sigmoid", "softmax attention")),
+    *((name, "clean second plateaus") for name in ("sine", "sigmoid", "softmax attention")),
+}
 
 
 def teacher(activation: str, strengths: tuple[float, ...], length: float) -> Objective:
@@ -98,19 +105,15 @@ def neurons(activation: str, units: int = UNITS) -> dict[str, Any]:
 
 
 def panels() -> dict[str, Panel]:
-    none = "Few seeds show a clean second plateau (part of the seeds)."
-    clean = "Nearly every seed shows a clean second plateau (part of the seeds)."
     heads = {"architecture": "attention", "units": 6, "rank": 1, "softmax": True}
     return {
-        "tanh": Panel(neurons("tanh"), teacher("tanh", (1.0, 0.7), 3.0), 1e-3, FEW, none),
-        "sine": Panel(neurons("sine"), teacher("sine", (1.0, 0.7), 3.0), 1e-3, FEW, none, "fails"),
-        "sigmoid": Panel(neurons("sigmoid"), teacher("sigmoid", (1.0, -0.7), 3.0), 1e-3, FEW, none, "fails"),
-        "cubic": Panel(neurons("cubic"), teacher("cubic", (1.0, 0.7), 1.0), 3e-2, MOST, clean),
-        "x tanh x": Panel(neurons("xtanhx"), teacher("xtanhx", (1.0, 0.7), 1.0), 1e-3, MOST, clean),
-        "quadratic, for comparison": Panel(
-            neurons("quadratic"), teacher("quadratic", (1.0, 0.7), 1.0), 1e-3, MOST, clean
-        ),
-        "softmax attention": Panel(heads, prompts(), 1e-2, FEW, none, "fails", DEAR),
+        "tanh": Panel(neurons("tanh"), teacher("tanh", (1.0, 0.7), 3.0), 1e-3, False),
+        "sine": Panel(neurons("sine"), teacher("sine", (1.0, 0.7), 3.0), 1e-3, False),
+        "sigmoid": Panel(neurons("sigmoid"), teacher("sigmoid", (1.0, -0.7), 3.0), 1e-3, False),
+        "cubic": Panel(neurons("cubic"), teacher("cubic", (1.0, 0.7), 1.0), 3e-2, True),
+        "x tanh x": Panel(neurons("xtanhx"), teacher("xtanhx", (1.0, 0.7), 1.0), 1e-3, True),
+        "quadratic, for comparison": Panel(neurons("quadratic"), teacher("quadratic", (1.0, 0.7), 1.0), 1e-3, True),
+        "softmax attention": Panel(heads, prompts(), 1e-2, False, DEAR),
     }
 
 
@@ -120,6 +123,7 @@ class Seen(NamedTuple):
     curve: plots.Curve
     persistence: float
     number: int
+    ended: str
 
 
 def look(network: AbstractNetwork, objective: Objective) -> Seen:
@@ -142,7 +146,7 @@ def look(network: AbstractNetwork, objective: Objective) -> Seen:
     rests = np.array([[p.t, p.loss / first] for p in found]).reshape(-1, 2)
     thin = np.unique(np.linspace(0, len(run.t) - 1, 1500).astype(int))
     curve = plots.Curve(run.t[thin], run.loss[thin] / first, rests)
-    return Seen(curve, max((p.persistence for p in found), default=0.0), len(found))
+    return Seen(curve, max((p.persistence for p in found), default=0.0), len(found), run.ended)
 
 
 def _started(panel: dict[str, Any], objective: Objective, scale: float, seed: int) -> AbstractNetwork:
@@ -164,6 +168,7 @@ def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
             seen[name].append(look(_started(panel.network, panel.objective, panel.scale, seed), panel.objective))
     maps = _maps(quick, progress)
     claims = [one for name, panel in chosen.items() for one in _claims(name, panel, seen[name])] + _map_claims(maps)
+    claims = expecting(claims, FAILS)
     pictured = _drawn(maps, quick)
     progress(0.95, "figure 4: drawing")
     drawn = {name: [one.curve for one in runs] for name, runs in seen.items()}
@@ -182,10 +187,16 @@ def clean(runs: list[Seen]) -> list[bool]:
 
 
 def _claims(name: str, panel: Panel, runs: list[Seen]) -> list[Claim]:
-    seen = clean(runs)
-    return [
-        claim_of_part(NAME, name, "clean second plateaus", panel.sentence, seen, panel.clean, expected=panel.expected)
-    ]
+    part, word = (MOST, "Nearly every") if panel.paper else (FEW, "Hardly any")
+    rested = [one.number > 0 for one in runs]
+    made = []
+    for what, values in (("second plateaus", rested), ("clean second plateaus", clean(runs))):
+        sentence = f"{word} seed rests a second time{', and cleanly' if 'clean' in what else ', marginally or not'} (part of the seeds)."
+        made.append(claim_of_part(NAME, name, what, sentence, values, part))
+    sentence = (
+        "Every run ended by itself, at an optimum or at rest, and none by the number of its steps (part of the seeds)."
+    )
+    return [*made, claim_of_part(NAME, name, "ended", sentence, [one.ended in ENDS for one in runs], (1.0, 1.0))]
 
 
 WIDTHS, MAP_SCALES = (3, 10, 30), (1e-2, 1e-4)

@@ -31,6 +31,11 @@ SKIPS = {"no skip": None, "skip 1": 1, "skip 2": 2}
 SCALE = 0.03
 #: Between these, and between the figure's and the first of these, the growth of the first wait is measured, for linear networks.
 SCALES = (1e-2, 1e-3)
+#: Later: by a factor of 2 at least, and by no more than the square of 1/scale.
+LATER = (2.0, SCALE**-2)
+#: How near an exponent is to its power. The wait is c / scale^power less a number of order 1: without a skip that is 1e-3 of a wait of 300 and less. With a skip over one layer it is 4% of
+#: a wait of 25 at scale 0.01 and four tenths of that at 0.001: a slope of 1 + .04 / ln 10 at least, twice that where the number is 2.
+NEAR = {"no skip": 0.01, "skip 1": 0.04}
 #: What is known to fail: the wait is c / scale less a number of order 1, which counts where it is 7.
 FAILS: set[tuple[str, str]] = {("linear", "exponent, skip 1, scales 0.03 to 0.01")}
 UNITS = {"linear": [10, 10, 10], "ReLU": [20, 20, 20]}
@@ -108,7 +113,7 @@ def _claims(kind: str, stairs: dict[str, Ran], small: dict[str, Ran]) -> list[Cl
         sentence = (
             f"{kind}: a quarter of the loss is gone later with {longer} than with {shorter} (ratio of the times)."
         )
-        made.append(claim(NAME, kind, f"{longer} against {shorter}", sentence, ratios, (1.0, 1e4)))
+        made.append(claim(NAME, kind, f"{longer} against {shorter}", sentence, ratios, LATER))
     return made
 
 
@@ -122,8 +127,8 @@ def _growth(larger: tuple[float, dict[str, Ran]], smaller: tuple[float, dict[str
         ratios = _ratio(after[f"linear, {skip}"].waits, before[f"linear, {skip}"].waits)
         slopes = [None if r is None else math.log(r) / factor for r in ratios]
         sentence = f"Linear, {skip}, {where}: the first wait grows as the power {power:g} of 1/scale (exponent)."
-        # a wait of 25 at scale 0.01, less a number of order 1: 4% of it, over ln 10
-        made.append(claim(NAME, "linear", f"exponent, {skip}, {where}", sentence, slopes, (power - 0.1, power + 0.1)))
+        near = NEAR[skip]
+        made.append(claim(NAME, "linear", f"exponent, {skip}, {where}", sentence, slopes, (power - near, power + near)))
     rate = LINEAR_TASK["singular_values"][0] / factor
     waits = zip(before["linear, skip 2"].waits, after["linear, skip 2"].waits, strict=True)
     rates = [None if a is None or b is None else (b - a) * rate for a, b in waits]
