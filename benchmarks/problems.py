@@ -208,7 +208,7 @@ def digits(until: float = 12.0) -> Problem:
         activation="linear",
         units=1000,
     )
-    return replace(made, patience=6.0)
+    return replace(made, patience=2.0)
 
 
 PROBLEMS: dict[str, Callable[[], Problem]] = {

@@ -29,23 +29,35 @@ SCHEMA = "saddlescope.benchmarks/1"
 
 
 def measure(
-    names: list[str], parts: list[str], *, quick: bool, rounds: int, budget: float, log=print, save=lambda results: None
+    names: list[str],
+    parts: list[str],
+    *,
+    quick: bool,
+    rounds: int,
+    budget: float,
+    log=print,
+    save=lambda results: None,
+    before: dict | None = None,
 ) -> dict:
-    """Everything that was asked for, as it stands in results.json; `save` is given what there is after each part of it."""
-    began = time.monotonic()
-    results = {
-        "schema": SCHEMA,
-        "quick": quick,
-        "rounds": rounds,
-        "budget": budget,
-        "about": about(),
+    """Everything that was asked for, as it stands in results.json; `save` is given what there is after each part of it.
+
+    `before`: results of an earlier call with the same settings, on the same machine and with the same versions. What they have is not measured again.
+    """
+    settings = {"schema": SCHEMA, "quick": quick, "rounds": rounds, "budget": budget, "about": about()}
+    results = settings | {
         "comparisons": [],
         "precision": [],
         "first_answers": [],
         "growth": [],
         "startup": {},
     }
-    for name in names:
+    spent = 0.0
+    if before is not None and all(before.get(key) == value for key, value in settings.items()):
+        results |= {key: before[key] for key in results}
+        spent = 60 * before["minutes"]
+    began = time.monotonic() - spent
+    done = {c["problem"] for c in results["comparisons"]}
+    for name in [n for n in names if n not in done]:
         log(f"{name}: reference")
         problem = PROBLEMS[name]()
         ref = reference(problem)
@@ -68,10 +80,10 @@ def measure(
             found = first_answers(name, rows, ref.until, ref.levels.tolist(), log)
             results["first_answers"] += [{"problem": name} | f for f in found]
         save(results | {"minutes": (time.monotonic() - began) / 60})
-    if "growth" in parts:
+    if "growth" in parts and not results["growth"]:
         results["growth"] = growth.everything(quick, rounds, budget, log)
         save(results | {"minutes": (time.monotonic() - began) / 60})
-    if "startup" in parts:
+    if "startup" in parts and not results["startup"]:
         log("command line")
         results["startup"] = startup(2 if quick else rounds, figure=not quick)
     return results | {"minutes": (time.monotonic() - began) / 60}
@@ -97,6 +109,7 @@ def main() -> None:
         type=Path,
         help="where results.json, benchmarks.md and pictures go (default: benchmarks and docs; quick: out/bench)",
     )
+    parser.add_argument("--resume", action="store_true", help="go on where an interrupted measurement was")
     asked = parser.parse_args()
     names = [n for n in asked.only if n in PROBLEMS] or (list(QUICK) if asked.quick else list(PROBLEMS))
     parts = [p for p in asked.only if p in PARTS]
@@ -117,7 +130,9 @@ def main() -> None:
         text = json.dumps(found, indent=1, allow_nan=False, default=float)
         (data / "results.json").write_text(text + "\n", encoding="utf-8")
 
-    results = measure(names, parts, quick=asked.quick, rounds=rounds, budget=budget, save=save)
+    stored = data / "results.json"
+    before = json.loads(stored.read_text(encoding="utf-8")) if asked.resume and stored.exists() else None
+    results = measure(names, parts, quick=asked.quick, rounds=rounds, budget=budget, save=save, before=before)
     save(results)
     page.write(results, docs)
     print(f"{results['minutes']:.1f} minutes. Look at {docs.name}/benchmarks.md and {data.name}/results.json.")

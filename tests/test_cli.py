@@ -90,7 +90,7 @@ def rooms(monkeypatch):
     experiments = SimpleNamespace(
         EXPERIMENTS=("figure-1", "table-1"),
         OURS=(),
-        reproduce=lambda names, out, quick, progress, *, fresh=False: (
+        reproduce=lambda names, out, quick, progress, *, fresh=False, **_: (
             calls.append(("reproduce", names, quick, fresh)) or [dict(CLAIM)]
         ),
     )
@@ -321,6 +321,12 @@ def test_reproduce_prints_claims_and_fails_on_a_surprise_only(capsys, tmp_path, 
     assert main(["reproduce", "figure-1", "--out", str(tmp_path), "--quick"]) == 0
     assert rooms.calls == [("reproduce", ("figure-1",), True, False)]
     assert capsys.readouterr().out == f"{claims_table([CLAIM])}\nin {tmp_path}: report.html, claims.json\n"
+    rooms.experiments.reproduce = lambda *_, **__: [CLAIM] * 39 + [CLAIM | {"outcome": "fails", "name": "another"}]
+    assert main(["reproduce", "--out", str(tmp_path)]) == 1
+    rows = capsys.readouterr().out.splitlines()
+    assert rows[1].split() == ["figure-1", "40", "39", "0", "1"]
+    assert len([row for row in rows if "first plateau" in row]) == 0
+    assert len([row for row in rows if "another" in row]) == 1
     for outcome, expected, code in (("fails", "fails", 0), ("fails", "holds", 1), ("holds", "fails", 1)):
         rooms.experiments.reproduce = lambda *_, o=outcome, e=expected, **__: [CLAIM | {"outcome": o, "expected": e}]
         assert main(["reproduce", "--out", str(tmp_path), "--json"]) == code

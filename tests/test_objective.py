@@ -301,9 +301,9 @@ def test_exact_moments_are_those_of_the_samples_that_they_were_taken_from():
 @pytest.mark.parametrize(
     ("network", "says"),
     [
-        (Layer.zeros(Tanh(), 3, (2,), 2), r'needs exact moments.*"None" for Tanh.*knows "inputs"\. Give a number'),
-        (Layer.zeros(Quadratic(), 3, (2,), 2), r'"outer" for Quadratic.*knows "inputs"'),
-        (Layer.zeros(Kernel(Linear(), 1, 1), 3, (2,), 2), r'"patches" for Kernel.*knows "inputs"'),
+        (Layer.zeros(Tanh(), 3, (2,), 2), r'does not go with Tanh.*moments of "inputs", .* are none: .* samples = 200'),
+        (Layer.zeros(Quadratic(), 3, (2,), 2), r'Quadratic.*moments of "inputs", .* are "outer"'),
+        (Layer.zeros(Kernel(Linear(), 1, 1), 3, (2,), 2), r'Kernel.*moments of "inputs", .* are "patches"'),
     ],
 )
 def test_moments_of_other_features_are_refused_with_the_way_out(network, says):

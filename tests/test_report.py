@@ -10,6 +10,7 @@ from saddlescope import experiments
 from saddlescope.experiments import _finished, _prose
 from saddlescope.experiments._base import Outcome, claim, claim_of_mean
 from saddlescope.experiments._page import page, verdict
+from saddlescope.specs import commands
 
 NASTY = "<script>alert('x')</script> & \"y\""
 
@@ -227,3 +228,8 @@ def test_the_source_that_is_hashed_is_the_package(tmp_path, monkeypatch):
         (tmp_path / name).write_text("other")
         assert _finished.source.__wrapped__() != before
         before = _finished.source.__wrapped__()
+
+
+def test_the_help_names_what_can_be_reproduced():
+    assert tuple(experiments.EXPERIMENTS) == commands.PAPER
+    assert tuple(experiments.OURS) == commands.OURS

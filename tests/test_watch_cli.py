@@ -168,3 +168,19 @@ def test_a_report_that_cannot_be_written_says_where(saved, tmp_path, capsys):
 def test_a_wrong_request_is_2(arguments, capsys):
     assert main(arguments) == 2
     capsys.readouterr()
+
+
+def test_a_run_of_ours_is_not_watched_and_nothing_is_overwritten(tmp_path, saved, capsys):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "record.nc").write_bytes(b"")
+    (run / "curve.csv").write_text("t,loss\n0,1\n1,0.5\n")
+    for asked in (run, run / "curve.csv"):
+        assert main(["watch", str(asked)]) == 2
+        assert f"saddlescope show {run}" in capsys.readouterr().err
+    kept = json.dumps({"schema": "saddlescope.run/1"})
+    (run / "summary.json").write_text(kept)
+    assert main(["watch", str(saved), "--out", str(run)]) == 2
+    assert "--out" in capsys.readouterr().err
+    assert (run / "summary.json").read_text() == kept
+    assert not (run / "report.html").exists()

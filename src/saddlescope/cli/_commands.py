@@ -70,7 +70,7 @@ def run(command: Run) -> Exit:
     ended = summary["ended"]
     if ended == "interrupted":
         how = (
-            "go on with --resume, which finds the stages too"
+            "the table above is of the part that is done; go on with --resume"
             if spec.flow.method == "gradient_flow"
             else "it starts again from 0"
         )
@@ -111,10 +111,14 @@ def show(command: Show) -> Exit:
     return Exit.WELL
 
 
+#: More claims than these are counted on the terminal, an experiment a line; all of them stand in the report.
+MOST_ROWS = 30
+
+
 def reproduce(command: Reproduce) -> Exit:
     from .. import experiments, runs
     from ._progress import Progress
-    from ._table import claims_table
+    from ._table import claims_counts, claims_table
 
     known = [*experiments.EXPERIMENTS, *experiments.OURS, *(["ours"] if experiments.OURS else [])]
     for name in command.names:
@@ -140,7 +144,7 @@ def reproduce(command: Reproduce) -> Exit:
     if command.json:
         _print_json({"schema": "saddlescope.claims/1", "quick": command.quick, "claims": claims})
     else:
-        print(claims_table(claims))
+        print(claims_table(claims) if len(claims) <= MOST_ROWS else claims_counts(claims))
     (_log if command.json else print)(f"in {command.out}: report.html, claims.json")
     surprises = [claim for claim in claims if claim["outcome"] != claim["expected"]]
     if not surprises:
@@ -155,6 +159,11 @@ def reproduce(command: Reproduce) -> Exit:
 def watch(command: Watch) -> Exit:
     if not command.run.exists():
         raise OSError(errno.ENOENT, "no such recording, folder or table", str(command.run))
+    folder = command.run if command.run.is_dir() else command.run.parent
+    if (folder / "record.nc").exists():
+        raise ValueError(
+            f"{folder} is a run of saddlescope, not somebody's training: `saddlescope show {folder}` tells what it was."
+        )
     from .. import watch as room
 
     try:
@@ -164,6 +173,10 @@ def watch(command: Watch) -> Exit:
         raise OSError(errno.EINVAL, f"cannot be watched ({' '.join(str(error).split())})", str(command.run)) from error
     out = command.out or Path("out") / command.run.resolve().stem
     _check_writable(out)
+    if not _is_of(out / "summary.json", "saddlescope.watch/"):
+        raise ValueError(
+            f"{out} holds the summary of something else, which a report would overwrite: choose another folder by --out."
+        )
     report = room.report(recording, out)
     if command.json:
         _print_json(report.as_json())
@@ -171,6 +184,16 @@ def watch(command: Watch) -> Exit:
         print(report)
     (_log if command.json else print)(f"in {out}: report.html, summary.json")
     return Exit.WELL
+
+
+def _is_of(summary: Path, schema: str) -> bool:
+    """Whether a summary, if there is one, is of this schema."""
+    try:
+        return str(json.loads(summary.read_text(encoding="utf-8")).get("schema", "")).startswith(schema)
+    except FileNotFoundError:
+        return True
+    except (ValueError, AttributeError):
+        return False
 
 
 def _read_record(path: Path) -> tuple[Any, dict[str, Any]]:

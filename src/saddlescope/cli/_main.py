@@ -59,7 +59,8 @@ def _dispatch(argv: Sequence[str] | None) -> Exit:
     command = tyro.cli(
         Command,
         prog="saddlescope",
-        description="Saddle-to-saddle training dynamics: simulate them, see where a run rests, count the units in use.",
+        description="Saddle-to-saddle training dynamics: simulate them, see where a run rests, count the units in use. "
+        "Start with `saddlescope init linear --out my.toml`, or `saddlescope watch` with a training of your own. --version says which this is.",
         args=argv,
         config=(tyro.conf.FlagCreatePairsOff,),
     )

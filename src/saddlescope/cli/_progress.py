@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from types import TracebackType
+from typing import Any
 
 SECONDS_BETWEEN_LINES = 5.0  # a log of an hour stays readable
 
@@ -23,11 +24,12 @@ class Progress:
         self._last_line = -float("inf")
         self._last_text = None
         self._interrupts = 0
-        self._handler = None
+        self._handlers: dict[int, Any] = {}
 
     def __enter__(self) -> "Progress":
         if threading.current_thread() is threading.main_thread():
-            self._handler = signal.signal(signal.SIGINT, self._interrupt)
+            # a scheduler's TERM is answered as Ctrl-C is
+            self._handlers = {kind: signal.signal(kind, self._interrupt) for kind in (signal.SIGINT, signal.SIGTERM)}
         if sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -43,8 +45,8 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._handler is not None:
-            signal.signal(signal.SIGINT, self._handler)
+        for kind, handler in self._handlers.items():
+            signal.signal(kind, handler)
         if self._bar is not None:
             self._bar.stop()
 

@@ -84,6 +84,18 @@ def claims_table(claims: Sequence[Mapping[str, Any]]) -> str:
     return aligned([head, *rows])
 
 
+def claims_counts(claims: Sequence[Mapping[str, Any]]) -> str:
+    """How many claims of each experiment hold and fail, and below, those that came out otherwise than expected."""
+    rows = [["experiment", "claims", "hold", "fail, as expected", "otherwise than expected"]]
+    for name in dict.fromkeys(claim["experiment"] for claim in claims):
+        own = [claim for claim in claims if claim["experiment"] == name]
+        other = [claim for claim in own if claim["outcome"] != claim["expected"]]
+        known = [claim for claim in own if claim["outcome"] == claim["expected"] != "holds"]
+        rows.append([name, *map(str, (len(own), len(own) - len(known) - len(other), len(known), len(other)))])
+    surprises = [claim for claim in claims if claim["outcome"] != claim["expected"]]
+    return aligned(rows) + (f"\n\n{claims_table(surprises)}" if surprises else "")
+
+
 def aligned(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(

@@ -32,9 +32,17 @@ pre { overflow-x: auto; background: var(--ground); padding: .7rem; font-size: .7
 .foot { color: var(--soft); font-size: .85rem; margin-top: 2.5rem; }
 @media (min-width: 75rem) { .beside { display: grid; grid-template-columns: minmax(0, 57fr) minmax(0, 43fr); gap: 2rem; align-items: start; } .pictures { position: sticky; top: .5rem; max-height: 100vh; overflow-y: auto; } }
 @media (max-width: 40rem) { .index tr { display: block; border-bottom: 1px solid var(--line); padding: .4rem 0; } .index td, .index th { display: block; border: 0; padding: .1rem 0; } .verdict { white-space: normal; } }
+@media (max-width: 40rem) { .wide { overflow-x: auto; } .wide img { max-width: none; width: 46rem; } }
 @media print { .pictures { position: static; } section { break-inside: auto; } }
 """
 
+#: What the numbers of a claim are, on the page.
+NUMBERS = (
+    "measured: median over seeds [smallest, largest], or a mean or part of the seeds [95% interval]; asked: where every seed, that interval, or that part has to lie; values: one a seed, unless the setting says otherwise; "
+    "theorem, asymptotic, heuristic, conjecture: what stands behind the sentence"
+)
+#: More claims than these: those that hold are folded away.
+MOST_SHOWN = 16
 MARKS = {"holds": "✓", "fails": "✗", "conditional": "◐"}
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
@@ -50,8 +58,11 @@ def page(outcomes: Mapping[str, tuple[str, Outcome]], out: Path, quick: bool, pl
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
         "<meta name='viewport' content='width=device-width, initial-scale=1'><title>saddlescope: reproduction</title>",
         f"<style>{STYLE}</style></head><body><main><h1 id='top'>What the paper shows, in numbers</h1>",
-        f"<p>{held} of {len(claims)} claims hold; {len(claims) - held} do not. ",
-        f"{changed} came out otherwise than expected. Zhang, Saxe &amp; Latham (ICLR 2026), measured again by saddlescope.</p>",
+        f"<p>{held} of {len(claims)} claims hold; {len(claims) - held} do not. "
+        if held < len(claims)
+        else f"<p>All of {len(claims)} claims hold. ",
+        f"{changed} came out otherwise than expected. " if changed else "None came out otherwise than expected. ",
+        "Zhang, Saxe &amp; Latham (ICLR 2026), measured again by saddlescope.</p>",
     ]
     if quick:
         parts.append("<p><strong>A quick run</strong>: fewer seeds than the claims are meant for.</p>")
@@ -96,6 +107,7 @@ def _index(outcomes: Mapping[str, tuple[str, Outcome]]) -> str:
             f"<td class='verdict {look}'>{words}</td><td>{good} of {len(outcome.claims)}</td>"
             f"<td><div class='squares'>{squares}</div></td></tr>"
         )
+    key += f"<li>{NUMBERS}</li>"
     return f"<ul class='key'>{key}</ul><table class='index'>{''.join(rows)}</table>"
 
 
@@ -117,7 +129,7 @@ def _section(name: str, title: str, outcome: Outcome, out: Path) -> list[str]:
         links = [_link(picture, out, "large"), *([_link(vector, out, "as PDF")] if vector else [])]
         caption = f"<figcaption>{', '.join(links)}</figcaption>"
         parts.append(
-            f"<figure><img alt='{html.escape(_alt(picture, title), quote=True)}' src='{_data(picture, 'image/png')}'>{caption}</figure>"
+            f"<figure><div class='wide'><img alt='{html.escape(_alt(picture, title), quote=True)}' src='{_data(picture, 'image/png')}'></div>{caption}</figure>"
         )
     if films:
         shown = (f"<img alt='film: {html.escape(p.stem, quote=True)}' src='{_data(p, 'image/gif')}'>" for p in films)
@@ -138,13 +150,29 @@ def _section(name: str, title: str, outcome: Outcome, out: Path) -> list[str]:
 
 
 def _claims(name: str, claims: Sequence[Claim]) -> list[str]:
-    parts, panel = [], None
-    for number, c in enumerate(claims, start=1):
-        if c.panel != panel:
-            parts.append(f"{'</ol>' if panel is not None else ''}<h3>{html.escape(c.panel)}</h3><ol class='claims'>")
-            panel = c.panel
-        parts.append(_claim(name, number, c))
-    return [*parts, "</ol>"] if claims else parts
+    """Those that do not hold first where there are many; each group by panel, in the order in which panels appear."""
+    numbered = list(enumerate(claims, start=1))
+    if len(claims) <= MOST_SHOWN:
+        return _by_panel(name, numbered)
+    plain = [(n, c) for n, c in numbered if c.outcome == c.expected == "holds"]
+    told = [(n, c) for n, c in numbered if not c.outcome == c.expected == "holds"]
+    folded = [
+        "<details><summary>",
+        f"{len(plain)} claims that hold",
+        "</summary>",
+        *_by_panel(name, plain),
+        "</details>",
+    ]
+    return [*_by_panel(name, told), *(folded if plain else [])]
+
+
+def _by_panel(name: str, claims: Sequence[tuple[int, Claim]]) -> list[str]:
+    parts = []
+    for panel in dict.fromkeys(c.panel for _, c in claims):
+        parts.append(f"<h3>{html.escape(panel)}</h3><ol class='claims'>")
+        parts += [_claim(name, number, c) for number, c in claims if c.panel == panel]
+        parts.append("</ol>")
+    return parts
 
 
 def _claim(name: str, number: int, c: Claim) -> str:

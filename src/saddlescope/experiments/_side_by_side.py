@@ -48,12 +48,11 @@ def side_by_side(
         while waiting:
             done, _ = wait(waiting, LOOK, FIRST_COMPLETED)
             text = _listen(told, parts, processes) or text
+            parts |= dict.fromkeys((waiting[future] for future in done), 1.0)
             finished = len(names) - len(waiting) + len(done)
             progress(sum(parts.values()) / len(parts), f"[{finished} of {len(names)} done] {text}")
             for future in done:
-                name = waiting.pop(future)
-                parts[name] = 1.0
-                yield name, future.result()
+                yield waiting.pop(future), future.result()
     except BrokenProcessPool as error:
         words = "An experiment's process was ended from outside, as a system does that runs out of memory. What is done is kept; with workers = 1 the others need less."
         raise MemoryError(words) from error

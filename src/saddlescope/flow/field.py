@@ -78,8 +78,7 @@ class KinkedField(AbstractField):
 
     @classmethod
     def of(cls, objective: Objective, template: Layer) -> "KinkedField":
-        rows = jax.vmap(template.unit.kink_rows)(objective.x).reshape(-1, template.u.shape[1])
-        return cls(objective, template, rows, rows @ rows.T)
+        return cls(objective, template, *_rows_and_gram(template.unit, objective.x))
 
     @property
     def has_modes(self) -> bool:
@@ -131,14 +130,22 @@ class KinkedField(AbstractField):
     def guards(self, y: Float[Array, " n"], mode: Int[Array, " m"]) -> Float[Array, " m"]:
         u, _ = self._split(y)
         pattern = self._shape(mode)
-        _, _, _, pull, used = self._parts(y, mode)
         size = jnp.linalg.norm(u, axis=1)[:, None] * jnp.linalg.norm(self.rows, axis=1)[None, :]
         side = (u @ self.rows.T) / jnp.where(size > 0, size, 1.0)
-        # the share used / pull of the active side stays in [0, 1]; products avoid dividing by a pull that vanishes
+        sliding = pattern == 2
+        # where nothing slides, which side a pair is on is all that counts, and forces need not be known
+        share = jax.lax.cond(
+            jnp.any(sliding), lambda y, mode: self._share(y, mode), lambda y, mode: jnp.zeros(pattern.shape), y, mode
+        )
+        return jnp.where(sliding, share, jnp.where(pattern == 1, side, -side)).reshape(-1)
+
+    def _share(self, y: Array, mode: Array) -> Array:
+        """For each pair that slides, how far the share of its active side is inside [0, 1]."""
+        _, _, _, pull, used = self._parts(y, mode)
+        # the share used / pull of the active side; products avoid dividing by a pull that vanishes
         share = jnp.minimum(used * pull, (pull - used) * pull)
         total = used**2 + pull**2
-        share = share / jnp.where(total > 0, total, 1.0)
-        return jnp.where(pattern == 2, share, jnp.where(pattern == 1, side, -side)).reshape(-1)
+        return share / jnp.where(total > 0, total, 1.0)
 
     def transition(self, y: Float[Array, " n"], mode: Int[Array, " m"], crossed: Array) -> Int[Array, " m"]:
         pattern = self._shape(mode)
@@ -173,11 +180,25 @@ class KinkedField(AbstractField):
             chosen = jnp.arange(pattern.shape[1])[None, :] == jnp.argmax(offence, axis=1)[:, None]
             return chosen & (offence > ON_KINK_TOLERANCE), other
 
-        def once(_, pattern):
-            wrong, other = worst(pattern)
-            return jnp.where(wrong, other, pattern).astype(jnp.int32)
+        def going(carry):
+            _, wrong, _, rounds = carry
+            return jnp.any(wrong) & (rounds < ROUNDS)
 
-        return jax.lax.fori_loop(0, ROUNDS, once, pattern)
+        def once(carry):
+            pattern, wrong, other, rounds = carry
+            pattern = jnp.where(wrong, other, pattern).astype(jnp.int32)
+            return pattern, *worst(pattern), rounds + 1
+
+        # most events leave nothing to be settled
+        return jax.lax.while_loop(going, once, (pattern, *worst(pattern), jnp.zeros((), jnp.int32)))[0]
+
+
+@jax.jit
+def _rows_and_gram(unit, x: Array) -> tuple[Array, Array]:
+    """Compiled, because one by one these operations take longer than a short flow."""
+    rows = jax.vmap(unit.kink_rows)(x)
+    rows = rows.reshape(-1, rows.shape[-1])
+    return rows, rows @ rows.T
 
 
 def eliminated(systems: Float[Array, "units pairs pairs"], right: Float[Array, "units pairs"]) -> Array:

@@ -66,9 +66,10 @@ def _from_moments(data: PopulationMoments, network: AbstractNetwork) -> Objectiv
     moments: Moments | None = data.moments.get(network.psi_name or "")
     if moments is None:
         known = ", ".join(f'"{name}"' for name in data.moments) or "none"
+        needed = f'"{network.psi_name}"' if network.psi_name else "none: f is linear in no fixed features"
         raise ValueError(
-            f'samples = "population" needs exact moments of this network\'s features '
-            f'("{network.psi_name}" for {network.title}): the task knows {known}. Give a number of samples and a seed instead.'
+            f'samples = "population" does not go with {network.title}: the task knows exact moments of {known}, and this network\'s features are {needed}. '
+            f"Give [task] a number of samples, such as samples = 200."
         )
     values, vectors = np.linalg.eigh(moments.psi_psi)
     kept = values > 1e-14 * values[-1]

@@ -53,7 +53,11 @@ def _left(figure, record: xr.Dataset) -> None:
     t = np.asarray(record["t"].values, float)
     view = _curves.time_view(record)
     cut = f"; the run goes on to {_style.number(t[-1])}" if t.size and view[2] < t[-1] else ""
-    width.set_xlabel(_style.T_LABEL + cut)
+    stages = _reading.stages(record)
+    marks = ["dots: slowest moments"] if stages else []
+    if any(stage.predicted_end is not None for stage in stages):
+        marks.append("triangles: ends that theory foretold")
+    width.set_xlabel("\n".join([_style.T_LABEL + cut, *([", ".join(marks)] if marks else [])]))
     figure.align_ylabels()
 
 

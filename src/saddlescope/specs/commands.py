@@ -11,6 +11,15 @@ from tyro.conf import Positional, arg, subcommand
 
 from .templates import TEMPLATES
 
+#: What can be reproduced: the paper's, and what is not in it. Written out, because the experiments themselves take seconds to import.
+PAPER = (
+    *(f"figure-{n}" for n in (1, 2, 3)),
+    "table-1",
+    *(f"figure-{n}" for n in (4, 5, 6)),
+    *("theorem-1", "corollary-2", "theorem-3", "theorem-4", "proposition-5", "lemma-6", "conjecture-7"),
+)
+OURS = ("scoreboard", "in-the-wild")
+
 _Json = Annotated[bool, arg(help="print the summary as JSON on stdout, and nothing else", help_behavior_hint="")]
 
 
@@ -80,7 +89,11 @@ class Reproduce:
 
     names: Annotated[
         Positional[tuple[str, ...]],
-        arg(metavar="[NAME ...]", help="such as figure-1", help_behavior_hint="(default: all of the paper's)"),
+        arg(
+            metavar="[NAME ...]",
+            help=f"of {', '.join(PAPER)}; ours: {', '.join(OURS)}",
+            help_behavior_hint="(default: all of the paper's)",
+        ),
     ] = ()
     out: Annotated[Path, arg(metavar="DIR", help="where the report goes")] = Path("out")
     quick: Annotated[bool, arg(help="fewer seeds and shorter runs, to see that it works", help_behavior_hint="")] = (

@@ -39,6 +39,8 @@ units        = 50          # hidden neurons
 kind = "linear_teacher"    # y = W x with E[y x^T] = diag(singular_values)
 singular_values   = [1.4142135623730951, 0.7071067811865476]   # the rates at which directions grow
 input_eigenvalues = [2.0, 0.5]                                 # each direction lowers the loss by s^2 / (2 lambda)
+# with another activation, which needs data one by one:
+#   samples = 200
 # your own data instead:
 #   kind = "arrays"
 #   file = "problem.npz"   # x [samples, inputs], y [samples, outputs], relative to this file
