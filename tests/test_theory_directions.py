@@ -321,6 +321,13 @@ def test_what_is_outside_its_assumptions_is_refused_with_the_one_that_fails(case
     assert re.search(reason, told)
 
 
+def test_a_refusal_speaks_of_tokens_where_units_read_tokens():
+    x, y = data.in_context(2, 20, 5, 2)
+    told = Directions().refuses(Problem(*small.problem("attention", x, y, units=3, merged=True)))
+    assert "tokens of a prompt" in told
+    assert "patches" not in told
+
+
 def test_steps_too_long_for_the_flow_are_refused():
     given = problem(CASES["far-apart"][0])
     assert Directions().refuses(given._replace(learning_rate=0.4)) is None
