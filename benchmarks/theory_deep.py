@@ -2,6 +2,7 @@
 
     python benchmarks/theory_deep.py rays 70
     python benchmarks/theory_deep.py deep 40
+    python benchmarks/theory_deep.py skip 40
 
 Problems are drawn from a generator of this file's own; a line a problem, then quantiles. Shapes are few, because each is compiled once.
 """
@@ -13,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from saddlescope.flow import gradient_flow
-from saddlescope.networks import Deep
+from saddlescope.networks import Deep, Skip
 from saddlescope.objective import Objective
 from saddlescope.runs import prepare
 from saddlescope.series import crossing_time, find_plateaus
@@ -23,6 +24,7 @@ from saddlescope.units import Linear
 
 RAYS = [("neurons", 3, 20), ("neurons", 4, 100), ("neurons", 6, 40), ("kernels", 2, 40), ("kernels", 3, 80)]
 DEEP = [(3, 3, [20, 20]), (4, 2, [30, 30]), (3, 3, [30, 20]), (2, 2, [20, 20, 20])]
+SKIPS = [(3, 3, [30, 30], 1), (2, 2, [20, 20, 20], 1), (2, 3, [30, 20, 30], 2), (2, 2, [10, 10, 10], 1)]
 
 
 def rays(draw):
@@ -52,6 +54,22 @@ def deep(draw):
     """Singular values in ratios .2 to .85, input eigenvalues within a factor 5, in the same basis or another; scales 1e-4 (1e-2.5 with four layers) to 1e-1."""
     inputs, outputs, widths = DEEP[draw.integers(len(DEEP))]
     scale = 10 ** draw.uniform(-4 if len(widths) == 2 else -2.5, -1)
+    objective = linear(draw, inputs, outputs)
+    dims = [inputs, *widths, outputs]
+    weights = tuple(scale * draw.normal(size=(b, a)) for a, b in pairwise(dims))
+    return f"{len(dims) - 1} layers {widths}", scale, Deep(Linear(), weights), objective
+
+
+def skip(draw):
+    """The data of `deep`; scales 1e-6 to 1e-1, where the connection leaves two small factors, and 1e-3 to 1e-1 with three."""
+    inputs, outputs, widths, jumps = SKIPS[draw.integers(len(SKIPS))]
+    scale = 10 ** draw.uniform(-6 if len(widths) - jumps == 1 else -3, -1)
+    objective = linear(draw, inputs, outputs)
+    weights = tuple(scale * draw.normal(size=(b, a)) for a, b in pairwise([inputs, *widths, outputs]))
+    return f"skip {jumps}, {len(widths) + 1} layers {widths}", scale, Skip(Linear(), weights, jumps), objective
+
+
+def linear(draw, inputs, outputs):
     rank = min(inputs, outputs)
     singular = np.cumprod(np.append(1.5, draw.uniform(0.2, 0.85, rank - 1)))
     variances = np.exp(draw.uniform(-0.5, 0.5, inputs) * np.log(5))
@@ -59,17 +77,14 @@ def deep(draw):
     x = np.sqrt(variances)[:, None] * (right if draw.random() < 0.6 else other).T
     yx = (left[:, :rank] * singular) @ right[:, :rank].T
     y = x @ np.linalg.solve(x.T @ x, yx.T)
-    dims = [inputs, *widths, outputs]
-    weights = tuple(scale * draw.normal(size=(b, a)) for a, b in pairwise(dims))
-    objective = Objective(x, y, np.ones(inputs), np.float64(0.0), lifted=True, psi_name="inputs")
-    return f"{len(dims) - 1} layers {widths}", scale, Deep(Linear(), weights), objective
+    return Objective(x, y, np.ones(inputs), np.float64(0.0), lifted=True, psi_name="inputs")
 
 
 def main(which: str, count: int, seed: int) -> None:
     draw = np.random.default_rng(seed)
     rows, counted = [], []
     for number in range(count):
-        name, scale, network, objective = {"rays": rays, "deep": deep}[which](draw)
+        name, scale, network, objective = {"rays": rays, "deep": deep, "skip": skip}[which](draw)
         began = time.monotonic()
         prediction = predict(network, objective)
         predicted = time.monotonic() - began

@@ -8,8 +8,6 @@ import pytest
 import small
 from saddlescope.flow import gradient_flow
 from saddlescope.networks import Deep
-from saddlescope.objective import Objective
-from saddlescope.series import crossing_time, find_plateaus
 from saddlescope.theory import Problem, predict
 from saddlescope.theory.deep.krylov import bases, projected
 from saddlescope.theory.deep.linear import DeepLinear
@@ -21,38 +19,22 @@ from saddlescope.units import Linear, Quadratic
 KAPPA = {2: 0.440687, 3: 1.253391, 4: 0.620957, 5: 0.359287}
 
 
-def linear_data(teacher, inputs):
-    """An objective whose rows have E[x x^T] = inputs and y = teacher x."""
-    x = np.linalg.cholesky(inputs).T
-    return Objective(x, x @ np.atleast_2d(teacher).T, np.ones(len(x)), np.float64(0.0), lifted=True, psi_name="inputs")
-
-
 def chain(*weights, correlation=1.0, variance=1.0):
-    return Deep(Linear(), tuple(np.full((1, 1), w) for w in weights)), linear_data(
+    return Deep(Linear(), tuple(np.full((1, 1), w) for w in weights)), small.linear_data(
         [[correlation / variance]], np.array([[variance]])
     )
 
 
 def deep(seed, *, widths=(24, 24), scale=1e-2, singular=(1.5, 0.8, 0.4), inputs=(1.0, 1.3, 0.8), commute=True):
     rng = np.random.default_rng(seed)
-    size = len(singular)
-    left, right, other = (np.linalg.qr(rng.standard_normal((size, size)))[0] for _ in range(3))
-    basis = right if commute else other
-    xx = basis @ np.diag(inputs) @ basis.T
-    yx = left @ np.diag(singular) @ right.T
-    dims = [size, *widths, size]
+    data = small.teacher_of_modes(rng, singular, inputs, commute)
+    dims = [len(singular), *widths, len(singular)]
     weights = tuple(scale * rng.standard_normal((b, a)) for a, b in itertools.pairwise(dims))
-    return Deep(Linear(), weights), linear_data(yx @ np.linalg.inv(xx), xx)
+    return Deep(Linear(), weights), data
 
 
-def simulated(network, objective, prediction, rtol=1e-9):
-    until = 1.2 * max(s.t_end for s in prediction.stages) + 20
-    run = gradient_flow(network, objective, until=until, rtol=rtol)
-    heights = [s.height for s in prediction.stages] + [prediction.end.height]
-    levels = 0.5 * (np.array(heights[1:]) + heights[:-1])
-    return [crossing_time(run.t, run.loss, run.speed, level) for level in levels], find_plateaus(
-        run.t, run.loss, run.speed
-    )
+def simulated(network, objective, prediction):
+    return small.simulated(network, objective, prediction)[:2]
 
 
 @pytest.mark.parametrize("layers", KAPPA)

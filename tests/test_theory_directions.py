@@ -6,9 +6,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from scipy.integrate import solve_ivp
 
 import small
 from reference import data
+from reference.diagonal import Diagonal
 from reference.flow import Solution, gradient_flow
 from reference.gradient_descent import gradient_descent
 from reference.networks import Objective, from_spec
@@ -319,6 +321,13 @@ def test_what_is_outside_its_assumptions_is_refused_with_the_one_that_fails(case
     assert re.search(reason, told)
 
 
+def test_a_refusal_speaks_of_tokens_where_units_read_tokens():
+    x, y = data.in_context(2, 20, 5, 2)
+    told = Directions().refuses(Problem(*small.problem("attention", x, y, units=3, merged=True)))
+    assert "tokens of a prompt" in told
+    assert "patches" not in told
+
+
 def test_steps_too_long_for_the_flow_are_refused():
     given = problem(CASES["far-apart"][0])
     assert Directions().refuses(given._replace(learning_rate=0.4)) is None
@@ -338,3 +347,47 @@ def test_a_mode_that_takes_the_place_of_one_learned_before_is_in_the_expected_er
             true = ends(slow(case, 1.2 * prediction.stages[-1].t_end), prediction)
             for stage, t in zip(prediction.stages, true, strict=True):
                 assert abs(t - stage.t_end) <= 2 * stage.t_end_error  # 95 of 100 are within once
+
+
+@pytest.mark.parametrize("units", [4, 40])
+@pytest.mark.parametrize(("scale", "unbalanced"), [(1e-6, 1.0), (1e-4, 0.3), (1e-2, 1.6)])
+def test_modes_that_do_not_meet_end_as_those_of_a_diagonal_network(units, scale, unbalanced):
+    # an exact oracle at any scale: weights on one unit of its own for each mode (turned in the space of units) are a diagonal network's
+    s, lam = np.array([1.6, 0.9, 0.35]), np.array([1.2, 0.6, 1.0])
+    rng = np.random.default_rng(0)
+    left, right = (np.linalg.qr(rng.normal(size=(3, 3)))[0] for _ in range(2))
+    own = np.linalg.qr(rng.normal(size=(units, 3)))[0]
+    u, v = scale * np.array([1.0, 1.3, 0.8]), scale * unbalanced * np.array([0.9, -0.4, 1.1])
+    x = np.sqrt(3 * lam)[:, None] * right.T
+    y = np.sqrt(3 / lam)[:, None] * s[:, None] * left.T
+    weights = {"u": own @ (u[:, None] * right.T), "v": (own @ (v[:, None] * left.T))[:, None, :]}
+    network, loss = small.neurons("linear", x, y, {name: w.reshape(units, -1) for name, w in weights.items()})
+    exact = Diagonal(s, lam, u, v)
+    prediction = predict(network, loss)
+    assert prediction.predictor == Directions.name
+    assert len(prediction.stages) == (3 if scale < 1e-3 else 2)
+    for stage, below in zip(
+        prediction.stages, [*(s.height for s in prediction.stages[1:]), prediction.end.height], strict=True
+    ):
+        t = exact.crossing(0.5 * (stage.height + below), 200.0)
+        assert 0 < stage.t_end_error < 0.2 * t
+        assert abs(stage.t_end - t) <= stage.t_end_error
+        # docs/theory.md: 1e-6 of t at small scales, 1.6e-3 at worst at larger ones
+        assert abs(stage.t_end - t) <= (1e-5 if scale < 1e-3 else 2e-3) * t
+
+
+def test_the_diagonal_oracle_is_the_flow():
+    s, lam = np.array([1.6, 0.9]), np.array([1.2, 0.6])
+    u, v = np.array([0.3, 0.05]), np.array([-0.1, 0.2])
+    exact = Diagonal(s, lam, u, v)
+
+    def velocity(t, state):
+        u, v = np.split(state, 2)
+        pull = s - lam * u * v
+        return np.concatenate([v * pull, u * pull])
+
+    run = solve_ivp(velocity, (0, 8), np.concatenate([u, v]), "DOP853", rtol=1e-12, atol=1e-14, dense_output=True)
+    for t in (0.0, 0.5, 2.0, 8.0):
+        assert np.prod(np.split(run.sol(t), 2), axis=0) == pytest.approx(exact.strengths(t), rel=1e-9)
+    # and it notices another start
+    assert not np.allclose(Diagonal(s, lam, 1.01 * u, v).strengths(2.0), exact.strengths(2.0), rtol=1e-3)

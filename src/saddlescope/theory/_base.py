@@ -54,7 +54,7 @@ class PredictedStage:
     - `height`, `height_error`: the saddle's loss; half of a 95% interval. None outside assumptions.
     - `t_start`, `t_end`, `t_end_error`: `t_end` is the half-drop to the next height; its expected error as above.
     - `status`: of the weakest number given, `t_end` as a rule.
-    - `kind`, `effective_width`: as `stages` would find them.
+    - `kind`, `effective_width`: as `stages` would find them; no width where only a state could tell it (a merged saddle of a network with a skip connection).
     - `source`, `cost`: how `t_end` was obtained.
     - `recruits`: which modes of the data (order 1) or which units (order >= 2), counted from 0, end this stage.
     - `separable`: whether this plateau is visible at this scale (persistence of the speed's minimum at least 0.1 decades). A stage that is not is listed by
@@ -71,7 +71,7 @@ class PredictedStage:
     t_end: float | None
     status: Status
     kind: str
-    effective_width: Width
+    effective_width: Width | None
     height_error: float | None = None
     t_end_error: float | None = None
     source: Source = "closed form"

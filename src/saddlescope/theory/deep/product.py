@@ -1,4 +1,5 @@
-r"""Gradient flow of a product of matrices, $f(x) = W_L \cdots W_1 x$, from second moments alone."""
+r"""Gradient flow of a product of matrices, $f(x) = W_L \cdots W_1 x$, from second moments alone; also with the identity added to some of its factors,
+$f(x) = W_L \cdots W_{s+2}\,(W_{s+1} \cdots W_2 + I)\, W_1 x$, which is what a skip connection over s layers computes."""
 
 from dataclasses import dataclass
 
@@ -44,27 +45,42 @@ class LinearData:
 
 @dataclass(frozen=True)
 class Product:
-    """The flow of W_1 .. W_L on linear data; states are the matrices end to end, and any leading axes are a batch."""
+    """The flow of W_1 .. W_L on linear data; states are the matrices end to end, and any leading axes are a batch.
+
+    - `skip`: how many layers the connection that starts at the first hidden layer jumps over; None without one.
+    """
 
     data: LinearData
     shapes: tuple[tuple[int, int], ...]
+    skip: int | None = None
 
     def split(self, state: np.ndarray) -> list[np.ndarray]:
         ends = np.cumsum([rows * columns for rows, columns in self.shapes])[:-1]
         parts = np.split(state, ends, axis=-1)
         return [part.reshape(*state.shape[:-1], *shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
+    def _joins(self, layer: int) -> bool:
+        """Whether this matrix (from 0) reads what the skip connection adds too."""
+        return self.skip is not None and layer == self.skip + 1
+
+    def _forward(self, w: list[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray]:
+        """What each matrix after the first reads, and the product of all."""
+        reads, product = [], w[0]
+        for layer, matrix in enumerate(w[1:], 1):
+            reads.append(product + w[0] if self._joins(layer) else product)
+            product = matrix @ reads[-1]
+        return reads, product
+
     def velocity(self, state: np.ndarray) -> np.ndarray:
         w = self.split(state)
-        before = [w[0]]
-        for matrix in w[1:]:
-            before.append(matrix @ before[-1])
-        pull = self.data.yx - before[-1] @ self.data.xx
-        out = []
+        reads, product = self._forward(w)
+        pull = self.data.yx - product @ self.data.xx
+        out, around = [], 0.0
         for layer in range(len(w) - 1, 0, -1):
-            out.append(pull @ np.swapaxes(before[layer - 1], -1, -2))
+            out.append(pull @ np.swapaxes(reads[layer - 1], -1, -2))
             pull = np.swapaxes(w[layer], -1, -2) @ pull
-        out.append(pull)
+            around = pull if self._joins(layer) else around
+        out.append(pull + around)
         return np.concatenate([part.reshape(*state.shape[:-1], -1) for part in reversed(out)], axis=-1)
 
     def jacobian(self, state: np.ndarray) -> np.ndarray:
@@ -72,25 +88,23 @@ class Product:
         w = self.split(state)
         turned = [np.ascontiguousarray(matrix.T) for matrix in w]
         change = self.split(np.eye(state.size))
-        before, d_before = [w[0]], [change[0]]
-        for matrix, d_matrix in zip(w[1:], change[1:], strict=True):
-            d_before.append(d_matrix @ before[-1] + matrix @ d_before[-1])
-            before.append(matrix @ before[-1])
-        pull, d_pull = self.data.yx - before[-1] @ self.data.xx, -(d_before[-1] @ self.data.xx)
-        out = []
+        reads, product = self._forward(w)
+        d_reads, d_product = [], change[0]
+        for layer in range(1, len(w)):
+            d_reads.append(d_product + change[0] if self._joins(layer) else d_product)
+            d_product = change[layer] @ reads[layer - 1] + w[layer] @ d_reads[-1]
+        pull, d_pull = self.data.yx - product @ self.data.xx, -(d_product @ self.data.xx)
+        out, d_around = [], 0.0
         for layer in range(len(w) - 1, 0, -1):
-            out.append(d_pull @ before[layer - 1].T + pull @ np.swapaxes(d_before[layer - 1], -1, -2))
+            out.append(d_pull @ reads[layer - 1].T + pull @ np.swapaxes(d_reads[layer - 1], -1, -2))
             d_pull = np.swapaxes(change[layer], -1, -2) @ pull + turned[layer] @ d_pull
             pull = turned[layer] @ pull
-        out.append(d_pull)
+            d_around = d_pull if self._joins(layer) else d_around
+        out.append(d_pull + d_around)
         return np.concatenate([part.reshape(state.size, -1) for part in reversed(out)], axis=-1).T
 
     def product(self, state: np.ndarray) -> np.ndarray:
-        w = self.split(state)
-        product = w[0]
-        for matrix in w[1:]:
-            product = matrix @ product
-        return product
+        return self._forward(self.split(state))[1]
 
     def loss(self, state: np.ndarray) -> float:
         product = self.product(state)

@@ -2,7 +2,7 @@ r"""What a layer of linear units sees of its data: two matrices, whatever the la
 
 A unit that is linear in $u$ computes $\phi_f(x; u) = \sum_p \psi_{fp}(x)\,u_p$, so that $f$ depends on the weights through $M = U V^\top$ alone
 ($U$ [weights, units], $V$ [features x outputs, units]). Where the features $f$ share one second moment and are not correlated with each other,
-as those of one neuron, of one head on cubic features, or of a kernel on white patches side by side,
+as those of one neuron, of one head on cubic features, or of a kernel on white patches side by side, but not those of heads on the tokens of a finite sample of prompts,
 
 $$L = L(0) - \langle B, M\rangle + \tfrac12 \operatorname{tr} M^\top \Sigma M, \qquad \dot U = R V,\quad \dot V = R^\top U,\quad R = B - \Sigma M .$$
 """
@@ -17,10 +17,9 @@ from .._base import Problem
 
 #: Second moments that differ by less than this part of the largest are the same: of rounding, 1e4 times.
 SAME = 1e-10
-SHARED = (
-    "needs features (patches) with one second moment that are not correlated with each other, as they are where patches overlap: the function does not "
-    "then determine the rank of the weights, and no formula gives the heights"
-)
+#: What the features of a unit are called, by the form of its inputs.
+FEATURES = {"signals": "patches of the signal", "tokens": "tokens of a prompt"}
+SHARED = "needs {features} with one second moment that are not correlated with each other{example}: the function does not then determine the rank of the weights, and no formula gives the heights"
 #: At most so many numbers are made of psi at once.
 MOST = 2e8
 
@@ -65,7 +64,9 @@ def lines_of(problem: Problem) -> Lines | str:
     psi = np.sqrt(weight)[:, None, None] * _rows(problem, u.shape[1])
     sigma = _shared_moment(psi)
     if sigma is None:
-        return SHARED
+        form = lens.unit.form
+        example = ", as they are where patches overlap" if form == "signals" else ""
+        return SHARED.format(features=FEATURES.get(form, "features"), example=example)
     # matrix products throughout: with hundreds of inputs einsum's loops would cost seconds
     b = np.moveaxis(np.tensordot(psi, np.sqrt(weight)[:, None] * y, (0, 0)), 0, 1)
     target = float(np.sum(weight[:, None] * y**2)) + 2 * float(problem.objective.irreducible)

@@ -40,11 +40,10 @@ class Masked:
     @classmethod
     def of(cls, rays: Rays, units: "Units") -> "Masked":
         """Units that are active nowhere do not move and are left out."""
-        # a mask as one string of bytes: np.unique over rows would sort them far more slowly
+        # a mask as one number, or as one string of bytes: np.unique over rows would sort them far more slowly
         packed = np.ascontiguousarray(np.packbits(units.active, axis=1))
-        _, example, group = np.unique(
-            packed.view(f"V{packed.shape[1]}").ravel(), return_index=True, return_inverse=True
-        )
+        masks = packed.ravel() if packed.shape[1] == 1 else packed.view(f"V{packed.shape[1]}").ravel()
+        _, example, group = np.unique(masks, return_index=True, return_inverse=True)
         masks = units.active[example]
         actives, zs, vs, bases = [], [], [], []
         first = 0
