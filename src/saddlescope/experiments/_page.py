@@ -24,7 +24,7 @@ img { max-width: 100%; height: auto; display: block; } figure { margin: 0 0 1rem
 .s.holds { background: #00805f; } .s.fails { background: #b8450f; } .s.conditional { background: #8a6000; } .s.news { outline: 2px solid var(--news); outline-offset: 1px; }
 a.s, span.s { color: #fff !important; } .holds { color: var(--holds); } .fails { color: var(--fails); } .conditional { color: var(--part); } .news { color: var(--news); }
 section { border-top: 3px solid var(--ink); padding-top: 1rem; margin-top: 2.5rem; }
-.films { display: flex; flex-wrap: wrap; gap: .5rem; } .films img { width: min(100%, 21rem); border: 1px solid var(--line); }
+.films { display: flex; flex-wrap: wrap; gap: .5rem; } .films img { width: max(calc(50% - .3rem), min(100%, 16rem)); border: 1px solid var(--line); }
 ol.claims { list-style: none; margin: 0; padding: 0; } .claims li { padding: .4rem 0 .4rem .7rem; border-left: 4px solid #00805f; margin: .35rem 0; background: var(--ground); }
 .claims li.fails { border-color: #b8450f; } .claims li.conditional { border-color: #8a6000; } .claims li { color: var(--ink); padding-right: .6rem; }
 .claims b { margin-right: .3rem; } .numbers { display: block; font-size: .86rem; color: var(--soft); font-variant-numeric: tabular-nums; }
@@ -123,7 +123,9 @@ def _section(name: str, title: str, outcome: Outcome, out: Path) -> list[str]:
     parts = [f"<section id='{_id(name)}'><h2>{html.escape(title)}</h2>"]
     if outcome.summary:
         parts.append(f"<p>{html.escape(outcome.summary)}</p>")
-    parts.append("<div class='beside'><div class='pictures'>" if still or films else "<div><div>")
+    # claims that are all folded away leave the whole width to the picture
+    beside = (still or films) and (len(outcome.claims) <= MOST_SHOWN or not all(map(_plain, outcome.claims)))
+    parts.append("<div class='beside'><div class='pictures'>" if beside else "<div><div>")
     for picture in still:
         vector = next((p for p in outcome.pictures if p.suffix == ".pdf" and p.stem == picture.stem), None)
         links = [_link(picture, out, "large"), *([_link(vector, out, "as PDF")] if vector else [])]
@@ -154,8 +156,8 @@ def _claims(name: str, claims: Sequence[Claim]) -> list[str]:
     numbered = list(enumerate(claims, start=1))
     if len(claims) <= MOST_SHOWN:
         return _by_panel(name, numbered)
-    plain = [(n, c) for n, c in numbered if c.outcome == c.expected == "holds"]
-    told = [(n, c) for n, c in numbered if not c.outcome == c.expected == "holds"]
+    plain = [(n, c) for n, c in numbered if _plain(c)]
+    told = [(n, c) for n, c in numbered if not _plain(c)]
     folded = [
         "<details><summary>",
         f"{len(plain)} claims that hold",
@@ -164,6 +166,10 @@ def _claims(name: str, claims: Sequence[Claim]) -> list[str]:
         "</details>",
     ]
     return [*_by_panel(name, told), *(folded if plain else [])]
+
+
+def _plain(c: Claim) -> bool:
+    return c.outcome == c.expected == "holds"
 
 
 def _by_panel(name: str, claims: Sequence[tuple[int, Claim]]) -> list[str]:
