@@ -149,7 +149,7 @@ def test_axes_say_what_they_show():
     assert speed.get_ylabel() == "speed |grad L|"
     assert speed.get_yscale() == "log"
     assert width.get_ylabel().replace("\n", " ") == "effective width"
-    assert width.get_xlabel() == "t  (learning rate x steps)"
+    assert width.get_xlabel() == "t  (learning rate x steps)\ndots: slowest moments"
     assert loss.get_shared_x_axes().joined(loss, width)
     figure = run_figure(two_mode_record(title="a title"))
     assert "a title" in [t.get_text() for t in texts(figure)]
@@ -157,7 +157,7 @@ def test_axes_say_what_they_show():
 
 def test_a_quiet_tail_is_cut_and_said():
     *_, width, _ = panels(run_figure(two_mode_record(t_final=100.0, samples=3000)))
-    assert width.get_xlabel().endswith("; the run goes on to 100")
+    assert width.get_xlabel().splitlines()[0].endswith("; the run goes on to 100")
     assert width.get_xlim()[1] < 25
 
 
