@@ -76,10 +76,10 @@ def test_claims_on_skips_tell_a_faster_network_and_a_power_from_others(panel):
         skip_1=(6.0 * 10, 70.0),
         skip_2=(2.0 + np.log(10) / figure_6.LINEAR_TASK["singular_values"][0], 4.0),
     )
-    claims = [*figure_6._claims("linear", at, low), *figure_6._growth((0.1, at), (0.01, low))]
+    claims = [*figure_6._claims("linear", at, low), *figure_6._growth((0.1, at), (0.01, low), 1)]
     assert set(outcomes(claims).values()) == {"holds"}
     slow = at | stairs(panel, skip_1=(50.0, 60.0, 70.0))
-    found = outcomes([*figure_6._claims("linear", slow, low), *figure_6._growth((0.1, slow), (0.01, low))])
+    found = outcomes([*figure_6._claims("linear", slow, low), *figure_6._growth((0.1, slow), (0.01, low), 1)])
     fails = {what for (_, what), outcome in found.items() if outcome == "fails"}
     assert fails == {"plateaus, skip 1", "no skip against skip 1", "exponent, skip 1, scales 0.1 to 0.01"}
 
