@@ -11,8 +11,10 @@ import numpy as np
 
 from .._base import AbstractPredictor, PredictedEnd, PredictedStage, Prediction, Problem
 from .answers import GOOD, Answer, by_estimate, by_flow, by_formula, visible_decades
+from .beside import beside
 from .modes import Modes, modes_of
 from .moments import Lines, lines_of
+from .sharpness import sharpness
 from .stages import Saddles, Seen
 
 #: Drops below this part of the whole are no plateaus at any scale (`series.PlateauConstants.loss_difference`).
@@ -47,11 +49,53 @@ class Directions(AbstractPredictor):
         assert isinstance(lines, Lines), lines
         modes = modes_of(lines)
         saddles = Saddles(lines, modes)
-        answer = None if problem.learning_rate else by_formula(lines, modes, saddles)
+        others = beside(lines, modes)
+        answer = None if problem.learning_rate else by_formula(lines, modes, others, saddles)
         if answer is None or answer.relative_error > GOOD:
-            reduced = by_flow(lines, modes, saddles, problem.learning_rate)
-            answer = reduced or (None if answer is None else _doubtful(answer)) or by_estimate(lines, modes, saddles)
-        return _prediction(lines, modes, saddles, answer)
+            reduced = by_flow(lines, modes, others, saddles, problem.learning_rate)
+            answer = (
+                reduced or (None if answer is None else _doubtful(answer)) or by_estimate(lines, modes, others, saddles)
+            )
+        prediction = _prediction(lines, modes, saddles, answer)
+        if problem.learning_rate is None:
+            return prediction
+        return _as_far_as_steps_are_stable(prediction, lines, modes, saddles, answer, problem.learning_rate)
+
+
+def _as_far_as_steps_are_stable(
+    prediction: Prediction, lines: Lines, modes: Modes, saddles: Saddles, answer: Answer, rate: float
+) -> Prediction:
+    """Nothing after the drop to a saddle at which such steps are unstable: they oscillate there, and diverge or come to rest with other weights."""
+    order = [*(one.learned for one in answer.seen), answer.rest]
+    sizes = [sharpness(lines, saddles, learned, modes.into, modes.out) for learned in order]
+    unstable = next((k for k, size in enumerate(sizes) if rate * size >= 2.0), None)
+    if unstable is None:
+        return prediction
+    reason = (
+        f"steps are too long: needs learning_rate x (largest curvature) below 2 where the next directions are learned, found {rate:.6g} x "
+        f"{sizes[unstable]:.6g}; stable on the whole way is learning_rate below {2.0 / max(sizes):.4g}"
+    )
+    kept = list(prediction.stages[: max(unstable, 1)])
+    kept[-1] = replace(
+        kept[-1],
+        t_end=None,
+        t_end_error=None,
+        width_of_drop=None,
+        status="outside assumptions",
+        reason=reason,
+    )
+    return replace(
+        prediction,
+        stages=tuple(kept),
+        end=PredictedEnd(None, None, "none"),
+        cause="data" if any(s.kind != "origin" for s in kept) else "none",
+        merged=(),
+        outside=(reason,),
+        notes=(
+            *prediction.notes,
+            "Steps oscillate at the next saddle, and diverge or rest with other weights: nothing is said of what follows.",
+        ),
+    )
 
 
 def _doubtful(answer: Answer) -> Answer:
