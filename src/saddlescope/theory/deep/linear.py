@@ -211,6 +211,7 @@ class _Account:
                 "rank" if np.any(m) else "origin",
                 self._width(m),
                 height_error=HEIGHT * self.data.total,
+                separable=None,
                 reason=reason,
             )
             for m in sets[:-1]

@@ -23,6 +23,8 @@ LEAST_DROP = 1e-3
 ROUNDING = 1e-12
 #: Times 1 / rate: how long 64-bit rounding takes to grow to 1, ln(1 / 1.1e-16).
 ROUNDING_WAIT = 36.7
+#: Of moments and weights: four of them are multiplied.
+LARGEST = 1e60
 #: Rates that differ by less than this part are called equal in words.
 EQUAL = 1e-6
 
@@ -36,6 +38,9 @@ class Directions(AbstractPredictor):
         lines = lines_of(problem)
         if isinstance(lines, str):
             return lines
+        largest = max(lines.target, *(float(np.abs(a).max(initial=0.0)) for a in (lines.sigma, lines.b, lines.u, lines.v)))
+        if not largest < LARGEST:
+            return f"needs numbers whose products stay within 64 bits, below {LARGEST:.0e}: the largest of moments and weights is {largest:.3g}"
         fastest = float(np.linalg.norm(lines.b, 2))
         if fastest == 0:
             return "needs something to learn: E[psi y] is zero, so no direction grows"

@@ -27,10 +27,14 @@ TURNED = 1.5
 STANDING = 1e-3
 #: Of what slows a mode from beside (`beside`), over the whole wait: the first order of theory, which has the largest of any combination of units.
 SLOWED = 1.2
+#: Of the same in 1 / rate, times decaying over growing part at the start: a half by theory.
+OPPOSITE = 1.0
 #: Of (learning rate x rate)^2: measured 0.22 to 0.23 for learning rates from 0.01 to 0.3.
 STEP = 0.3
 #: Relative error of the estimate. 95 of 100 ends of 91 random problems that do not commute were within 5.5% (with up to 20 units 7.3%), the worst at 15%.
 ESTIMATE = 0.1
+#: Of ln(lambda tau^2 / s^2) / rate, 0 where modes commute: once grown along its own direction a mode still turns to where the loss is least, the slower the more its eigenvalues differ.
+SPREAD = 1.0
 #: Relative error of integration, and of rounding late in a run, both here and in the run that this is compared with.
 INTEGRATION = 1e-6
 
@@ -57,7 +61,10 @@ def of_formula(one: Seen, logistic: Logistic, rank: int, modes: Modes, others: B
     beside += float(np.sum(parallel.share(logistic.half_drops()[:k])[:, k]))
     kept = KEPT * _kept(k, one.t_end, logistic, modes)
     error = NEXT_ORDER * moved + (NEXT_ORDER * before + beside + kept + START * at_start(modes, others)) / modes.s[k]
+    # rows beside a mode also turn what of it decays into what grows, which counts where a unit starts with much of the one and little of the other
+    opposite = float(np.linalg.norm(modes.minus[k]) / max(modes.perpendicular[k], 1e-300))
     slowed = SLOWED * others.slowing[k] / modes.s[k]
+    error += OPPOSITE * slowed * opposite / modes.s[k]
     return float(error + (slowed + INTEGRATION) * one.t_end)
 
 
@@ -106,7 +113,9 @@ def of_estimate(one: Seen, modes: Modes, others: Beside) -> float | None:
         return None
     k = min(len(one.learned), modes.s.size - 1)
     slowed = SLOWED * others.slowing[k] / modes.s[k]
-    return float((ESTIMATE + slowed) * one.t_end + START * at_start(modes, others) / modes.s[k])
+    spread = float(np.log(modes.lam[k] * modes.tau[k] ** 2 / modes.s[k] ** 2))
+    here = START * at_start(modes, others) + SPREAD * max(spread, 0.0)
+    return float((ESTIMATE + slowed) * one.t_end + here / modes.s[k])
 
 
 def _decaying(lines: Lines, modes: Modes, saddles: Saddles, learned: tuple[int, ...], t: float) -> float:
