@@ -295,3 +295,28 @@ def test_a_theory_that_fails_loses_no_run(monkeypatch, summary):
     for stage, whole in zip(found["stages"], summary["stages"], strict=True):
         assert stage["t_end"] == whole["t_end"]
         assert set(stage["predicted"].values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("activation", "scale", "kind"),
+    [("linear", 0.4, "linear_teacher"), ("quadratic", 0.1, "quadratic_teacher"), ("linear", 1e-4, "linear_teacher")],
+)
+def test_the_origin_is_listed_whether_its_plateau_shows_or_not_and_the_cause_follows_one_rule(activation, scale, kind):
+    data = {"singular_values": [1.0, 0.3]} if kind == "linear_teacher" else {"matrix": [[1.0, 0.0], [0.0, 0.9]]}
+    told = saddlescope.predict(
+        {
+            "network": {"architecture": "fully_connected", "activation": activation, "units": 8},
+            "task": {"kind": kind, **data},
+            "init": {"scale": scale, "seed": 2},
+        },
+        what_if=False,
+    )
+    shows = scale == 1e-4
+    assert [s.kind == "origin" for s in told.stages[:1]] == ([True] if shows else [False] * len(told.stages[:1]))
+    origin = [s for s in (*told.stages, *told.merged) if s.kind == "origin"]
+    assert [s.separable for s in origin] == [shows]
+    target = (
+        0.545 if kind == "linear_teacher" else 0.5 * (2 * (1 + 0.81) + (1.9) ** 2)
+    )  # E (x^T B x)^2 = 2 tr B^2 + (tr B)^2
+    assert origin[0].height == pytest.approx(target, rel=1e-10)
+    assert (told.cause != "none") == any(s.kind != "origin" for s in told.stages)

@@ -9,7 +9,7 @@ CAUSES = {
     "data": "the data: directions that the data favour grow first, whatever the initial weights",
     "initialisation": "the initial weights: units that happen to start ahead escape first",
     "both": "both: the data favour directions, and the initial weights decide which units carry them",
-    "none": "there is no plateau after the first, so nothing separates timescales",
+    "none": "there is no plateau but that at the origin, so nothing separates timescales",
 }
 STATUSES = {
     "theorem": "exact",

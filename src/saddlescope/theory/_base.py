@@ -103,7 +103,7 @@ class Prediction:
     - `stages`: the plateaus that will be seen, in order.
     - `end`: where the run rests after them.
     - `cause`: what separates the timescales: directions of the `data`, units by their `initialisation`, `both`, or `none` where there is no plateau
-        after the first. `cause_basis` is "facts".
+        but the origin's. `cause_basis` is "facts".
     - `predictor`: which file of this room spoke.
     - `merged`: saddles whose plateaus are not separable at this scale, with the scale at which they would be.
     - `outside`: the assumptions that fail, in words; empty where none does.
@@ -127,7 +127,7 @@ class AbstractPredictor(abc.ABC):
 
     **What a newcomer must write:** `name`; `refuses(problem)`, None where its assumptions hold, otherwise which one fails, decided from facts of units
     and properties of the data, never from names of architectures; and `predict(problem)`. Then its line in `PREDICTORS` of `predict.py`:
-    the first that does not refuse speaks.
+    the first that does not refuse speaks. `finish.py` adds what holds of all.
     """
 
     name: str

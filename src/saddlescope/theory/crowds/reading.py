@@ -117,8 +117,6 @@ class Reading:
             notes = (*notes, NOTES[course.ended])
         if np.isfinite(course.held_since):
             notes = (*notes, HELD_NOTE)
-        if len(stages) < 2:
-            cause = "none"
         return Prediction(
             stages=tuple(stages),
             end=PredictedEnd(None, None, "none")

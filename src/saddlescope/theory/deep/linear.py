@@ -181,7 +181,7 @@ class _Account:
                 "rank" if np.any(last) else "origin",
                 HEIGHT * self.data.total if curve.finished else None,
             ),
-            self._cause(len(stages)),
+            self._cause(),
             DeepLinear.name,
             merged=self._merged(small, curve, last, sets),
             notes=(self._law(),),
@@ -224,7 +224,7 @@ class _Account:
         return Prediction(
             stages,
             end,
-            self._cause(len(stages)),
+            self._cause(),
             DeepLinear.name,
             outside=(reason,),
             notes=notes,
@@ -245,9 +245,7 @@ class _Account:
         residual = (self.left[:, ~learned] * size[~learned]) @ inverse[:, ~learned].T
         return float(np.linalg.norm(residual, 2))
 
-    def _cause(self, stages: int) -> Cause:
-        if stages < 2:
-            return "none"
+    def _cause(self) -> Cause:
         if self.degree == 2:
             return "data"
         values = np.linalg.svd(self.data.yx, compute_uv=False)[: self.most]

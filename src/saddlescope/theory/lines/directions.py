@@ -38,7 +38,9 @@ class Directions(AbstractPredictor):
         lines = lines_of(problem)
         if isinstance(lines, str):
             return lines
-        largest = max(lines.target, *(float(np.abs(a).max(initial=0.0)) for a in (lines.sigma, lines.b, lines.u, lines.v)))
+        largest = max(
+            lines.target, *(float(np.abs(a).max(initial=0.0)) for a in (lines.sigma, lines.b, lines.u, lines.v))
+        )
         if not largest < LARGEST:
             return f"needs numbers whose products stay within 64 bits, below {LARGEST:.0e}: the largest of moments and weights is {largest:.3g}"
         fastest = float(np.linalg.norm(lines.b, 2))
@@ -93,7 +95,7 @@ def _as_far_as_steps_are_stable(
         prediction,
         stages=tuple(kept),
         end=PredictedEnd(None, None, "none"),
-        cause="data" if any(s.kind != "origin" for s in kept) else "none",
+        cause="data",
         merged=(),
         outside=(reason,),
         notes=(
@@ -127,12 +129,11 @@ def _prediction(lines: Lines, modes: Modes, saddles: Saddles, answer: Answer) ->
     if stuck:
         stages.append(_never_left(lines, saddles, answer, start))
         rest = PredictedEnd(None, None, "none")
-    later = [s for s in stages if s.kind != "origin"]
     notes = _notes(modes, saddles, answer)
     return Prediction(
         tuple(stages),
         rest,
-        "data" if later else "none",
+        "data",
         Directions.name,
         merged,
         notes=notes,
@@ -185,7 +186,7 @@ def _merged(lines: Lines, modes: Modes, saddles: Saddles, answer: Answer) -> tup
     scale = float(np.sqrt((np.sum(lines.u**2) + np.sum(lines.v**2)) / lines.whole_size))
     found = []
     before = first
-    for k in range(1, len(answer.rest)):
+    for k in range(len(answer.rest)):
         learned = tuple(range(k))
         height = saddles.height(learned)
         apart = min(before - height, height - last) >= LEAST_DROP * (first - last)
