@@ -205,3 +205,20 @@ def test_gradient_descent_is_predicted_to_first_order_in_its_step():
         assert stage.status == "heuristic"
         assert abs(stage.t_end - t) < 0.1 * abs(flow[k].t_end - t)
         assert abs(stage.t_end - t) < stage.t_end_error + 0.05
+
+
+def test_no_end_is_told_where_its_expected_error_exceeds_the_wait():
+    # the same rays from large and from small weights: the first end is after a wait of less than one, known no better than that, or well known
+    given = {"norms": [4.46, 4.3], "targets": [-0.33, 0.69], "units": 3}
+    for scale, known in ((0.3, False), (1e-4, True)):
+        problem = orthogonal(**given, scale=scale, seed=1)
+        prediction = predict(problem.network, problem.objective)
+        assert prediction.stages
+        for stage in prediction.stages:
+            if stage.t_end is not None:
+                assert stage.t_end_error <= stage.t_end - (stage.t_start or 0.0)
+        first = prediction.stages[0]
+        assert (first.t_end is not None) == known
+        if not known:
+            assert first.status == "outside assumptions"
+            assert "smaller initial weights" in first.reason
