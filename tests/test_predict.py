@@ -3,6 +3,7 @@
 import importlib
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,8 +18,10 @@ from saddlescope.runs.expected import Expected, beside, expect, match
 from saddlescope.specs import read_spec
 from saddlescope.theory import PredictedEnd, PredictedStage, Prediction
 from saddlescope.theory.lines.directions import Directions
+from saddlescope.theory.lines.steps import follow
 
 # the module, not the function of the same name
+WHAT_IF = importlib.import_module("saddlescope.theory.what_if")
 DOOR = importlib.import_module("saddlescope.theory.predict")
 
 SPEC = {
@@ -295,3 +298,83 @@ def test_a_theory_that_fails_loses_no_run(monkeypatch, summary):
     for stage, whole in zip(found["stages"], summary["stages"], strict=True):
         assert stage["t_end"] == whole["t_end"]
         assert set(stage["predicted"].values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("activation", "scale", "kind"),
+    [("linear", 0.4, "linear_teacher"), ("quadratic", 0.1, "quadratic_teacher"), ("linear", 1e-4, "linear_teacher")],
+)
+def test_the_origin_is_listed_whether_its_plateau_shows_or_not_and_the_cause_follows_one_rule(activation, scale, kind):
+    data = {"singular_values": [1.0, 0.3]} if kind == "linear_teacher" else {"matrix": [[1.0, 0.0], [0.0, 0.9]]}
+    told = saddlescope.predict(
+        {
+            "network": {"architecture": "fully_connected", "activation": activation, "units": 8},
+            "task": {"kind": kind, **data},
+            "init": {"scale": scale, "seed": 2},
+        },
+        what_if=False,
+    )
+    shows = scale == 1e-4
+    assert [s.kind == "origin" for s in told.stages[:1]] == ([True] if shows else [False] * len(told.stages[:1]))
+    origin = [s for s in (*told.stages, *told.merged) if s.kind == "origin"]
+    assert [s.separable for s in origin] == [shows]
+    target = (
+        0.545 if kind == "linear_teacher" else 0.5 * (2 * (1 + 0.81) + (1.9) ** 2)
+    )  # E (x^T B x)^2 = 2 tr B^2 + (tr B)^2
+    assert origin[0].height == pytest.approx(target, rel=1e-10)
+    assert (told.cause != "none") == any(s.kind != "origin" for s in told.stages)
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        (("scale = 1e-3", "scale = 1e160"), 0, "within 64 bits"),
+        (
+            ("singular_values = [2.0, 1.6, 0.3]", "singular_values = [2.0]\nnoise = 1e200"),
+            3,
+            "y_y needs finite numbers",
+        ),
+        (("singular_values = [2.0, 1.6, 0.3]", "singular_values = [1e200, 1.0]"), 3, "y_y needs finite numbers"),
+        (
+            ("singular_values = [2.0, 1.6, 0.3]", "singular_values = [2.0, 1.0]\ninput_eigenvalues = [1e300, 1e-300]"),
+            0,
+            "within 64 bits",
+        ),
+    ],
+)
+def test_numbers_beyond_64_bits_are_refused_in_a_line_without_warnings(toml, capsys, change, code, words):
+    assert TOML.replace(*change) != TOML
+    toml.write_text(TOML.replace(*change))
+    assert main(["predict", str(toml)]) == code  # pytest makes a warning an error
+    told = capsys.readouterr()
+    assert words in (told.err if code else told.out)
+    assert told.err.count("\n") == (1 if code else 0)
+
+
+def test_a_motion_that_leaves_64_bits_is_cut_and_ends():
+    calls = iter([1.0])
+
+    def field(y):
+        return next(calls, np.nan) * y  # finite at the start, and nowhere else
+
+    path = follow(field, np.ones((2, 1)), done=lambda t, y: False, rtol=1e-9, most_steps=10**9)
+    assert path.cut
+    assert not follow(lambda y: -y, np.ones((2, 1)), done=lambda t, y: t > 1, rtol=1e-9, most_steps=10**9).cut
+
+
+def test_what_if_is_limited_by_counted_work_whatever_the_time(monkeypatch, told):
+    monkeypatch.setattr(WHAT_IF, "MOST_WORK", 0)
+    first, *later = saddlescope.predict(SPEC).what_if
+    assert first.t_end == told.what_if[0].t_end
+    assert all(one.t_end == () and "evaluations" in one.reason for one in later)
+    assert not any(one.reason for one in told.what_if)
+
+
+def test_the_meaning_of_expected_errors_is_said_as_far_as_it_was_measured(told):
+    text = prediction_text(theory.as_json(told))
+    assert "+- holds 95 of 100 true values" in text
+    assert "heuristic" not in text
+    guess = replace(told, stages=tuple(replace(stage, status="heuristic", separable=None) for stage in told.stages))
+    text = prediction_text(theory.as_json(guess))
+    assert "95 of 100" not in text
+    assert "not known of stage 1" in text

@@ -173,6 +173,7 @@ def test_narrow_layers_get_heights_and_a_reason_but_no_times():
     prediction = predict(network, objective)
     assert {stage.status for stage in prediction.stages} == {"outside assumptions"}
     assert all(stage.t_end is None and stage.height is not None for stage in prediction.stages)
+    assert {stage.separable for stage in prediction.stages} == {None}  # which of them show, times would tell
     assert "no wider" in prediction.outside[0]
 
 

@@ -18,6 +18,7 @@ from reference.problems import convolutional, fully_connected
 from saddlescope.series import find_plateaus
 from saddlescope.theory import Problem, predict
 from saddlescope.theory.lines.answers import REDUCTIONS, _followed
+from saddlescope.theory.lines.beside import beside
 from saddlescope.theory.lines.directions import Directions
 from saddlescope.theory.lines.formula import Logistic
 from saddlescope.theory.lines.modes import modes_of
@@ -215,7 +216,7 @@ def test_the_exact_reduction_has_the_loss_and_speed_of_the_network(name):
     case = CASES[name][0]
     network, (x, y), weights = case
     lines = lines_of(problem(case))
-    reduced = REDUCTIONS["every"](lines, modes_of(lines), None)
+    reduced = REDUCTIONS["every"](lines, modes_of(lines), beside(lines, modes_of(lines)), None)
     objective = Objective.build(from_spec(network), x, y, None, weights)
     start = objective.pack(weights)
     assert reduced.loss(reduced.state) == pytest.approx(objective.loss(start), rel=1e-12)
@@ -227,7 +228,10 @@ def test_every_reduction_gives_the_same_times(reduction):
     # 15 units, 4 inputs, 3 outputs, scale 1e-5: what smaller reductions leave out is of the order of the scale squared, or has decayed
     lines = lines_of(problem(CASES["does-not-commute"][0]))
     modes = modes_of(lines)
-    followed = _followed(reduction, REDUCTIONS[reduction](lines, modes, None), lines, modes, Saddles(lines, modes))
+    others = beside(lines, modes)
+    followed = _followed(
+        reduction, REDUCTIONS[reduction](lines, modes, others, None), lines, modes, others, Saddles(lines, modes)
+    )
     for one, stage in zip(followed.seen, foretold("does-not-commute").stages, strict=True):
         assert one.t_end == pytest.approx(stage.t_end, rel=1e-5)
 

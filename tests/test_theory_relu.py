@@ -225,3 +225,20 @@ def test_ten_thousand_units_take_less_than_a_second_and_end_as_when_units_leave_
         assert coarse.cost.evaluations < 0.8 * fine.cost.evaluations
         # measured: 3e-7, and 0 where units leave one by one
         assert 0 < abs(coarse.t_end - fine.t_end) < 1e-6 * fine.t_end
+
+
+def test_no_end_is_told_where_its_expected_error_exceeds_the_wait():
+    # the same rays from large and from small weights: the first end is after a wait of less than one, known no better than that, or well known
+    given = {"norms": [4.46, 4.3], "targets": [-0.33, 0.69], "units": 3}
+    for scale, known in ((0.3, False), (1e-4, True)):
+        problem = orthogonal(**given, scale=scale, seed=1)
+        prediction = predict(problem.network, problem.objective)
+        assert prediction.stages
+        for stage in prediction.stages:
+            if stage.t_end is not None:
+                assert stage.t_end_error <= stage.t_end - (stage.t_start or 0.0)
+        first = prediction.stages[0]
+        assert (first.t_end is not None) == known
+        if not known:
+            assert first.status == "outside assumptions"
+            assert "smaller initial weights" in first.reason

@@ -9,13 +9,13 @@ CAUSES = {
     "data": "the data: directions that the data favour grow first, whatever the initial weights",
     "initialisation": "the initial weights: units that happen to start ahead escape first",
     "both": "both: the data favour directions, and the initial weights decide which units carry them",
-    "none": "there is no plateau after the first, so nothing separates timescales",
+    "none": "there is no plateau but that at the origin, so nothing separates timescales",
 }
 STATUSES = {
     "theorem": "exact",
     "asymptotic": "exact up to an error that vanishes with the initial scale",
     "heuristic": "as reliable as was measured on random problems",
-    "outside assumptions": "theory does not apply, so there is no number",
+    "outside assumptions": "theory does not apply, so there is no time; heights of fixed points hold all the same",
 }
 CHANGES = {"scale": "initial weights", "width": "units", "learning_rate": "learning rate"}
 
@@ -29,15 +29,25 @@ def prediction_text(summary: Mapping[str, Any]) -> str:
     lines += [_sentence(k, stage) for k, stage in enumerate(stages, start=1)]
     lines += ["", f"cause of the plateaus: {CAUSES[summary['cause']]}"]
     lines += [f"{name}: {STATUSES[name]}" for name in STATUSES if any(s["status"] == name for s in stages)]
+    unknown = [str(k) for k, s in enumerate(stages, start=1) if s["separable"] is None]
+    if unknown:
+        lines.append(f"whether a plateau shows is not known of stage {', '.join(unknown)}")
     lines += [_merged(stage) for stage in summary["merged"]]
     lines += [f"assumption that fails: {reason}" for reason in summary["outside"]]
     lines += list(summary["notes"])
     lines += _what_if(summary["what_if"], len(stages))
-    lines += [
-        "",
-        "heights in 1/2 mean squared error, times in (learning rate) x (steps); +- holds 95 of 100 true values",
-    ]
+    lines += ["", "heights in 1/2 mean squared error, times in (learning rate) x (steps)" + _meaning(stages)]
     return "\n".join(line for line in lines if line is not None)
+
+
+def _meaning(stages: list[Mapping[str, Any]]) -> str:
+    """Of +-, as far as it was measured."""
+    given = {s["status"] for s in stages if s["t_end_error"] is not None}
+    if not given:
+        return ""
+    if given == {"heuristic"}:
+        return "; +- is as wide as the largest errors that were seen on random problems, no more"
+    return "; +- holds 95 of 100 true values" + (", of heuristic ends perhaps fewer" if "heuristic" in given else "")
 
 
 def _table(summary: Mapping[str, Any]) -> str:

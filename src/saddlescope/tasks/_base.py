@@ -201,7 +201,10 @@ class AbstractTask(ABC):
                 f'Task "{self.kind}" was asked for {form}, x {shape}, which {network} takes; '
                 f'it has x {" or ".join(others)}: use {suited}, or kind = "arrays" with such data.'
             )
-        return self.build(form)
+        with np.errstate(
+            over="ignore", invalid="ignore"
+        ):  # numbers beyond 64 bits are refused, by name, where they arrive
+            return self.build(form)
 
     @abstractmethod
     def build(self, form: str) -> Samples | PopulationMoments:

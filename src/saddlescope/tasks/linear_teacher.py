@@ -104,7 +104,7 @@ class LinearTeacher(AbstractTask):
                 "inputs",
                 psi_psi=_symmetric((right * lam) @ right.T),
                 psi_y=(right[:, :rank] * s) @ modes.T,
-                y_y=_symmetric((modes * (strength * s)) @ modes.T) + self.noise**2 * np.eye(outputs),
+                y_y=_symmetric((modes * (strength * s)) @ modes.T) + self.noise * self.noise * np.eye(outputs),
             )
             return PopulationMoments((inputs,), outputs, {"inputs": moments})
         coordinates = stream(self.seed, Purpose.INPUTS).standard_normal((self.samples, inputs)) * np.sqrt(lam)

@@ -1,7 +1,7 @@
 r"""What a prediction is: the stages of a run, from data and initial weights alone.
 
 Nothing here has seen the simulation. Every number says what kind of statement it is (`status`) and how far from the truth it may be: an
-expected error that covers the true one in 95 of 100 problems. Where an assumption fails there is no number but the reason.
+expected error that covers the true one in 95 of 100 problems, of heuristic numbers where docs/theory*.md say so. Where an assumption fails there is no time but the reason.
 """
 
 import abc
@@ -12,7 +12,7 @@ from ..networks import AbstractNetwork
 from ..objective import Objective
 
 #: From the firmest to none. A theorem holds exactly; an asymptotic number up to an error that vanishes with the scale; a heuristic is right
-#: as often as it was measured to be; outside its assumptions theory gives no number.
+#: as often as it was measured to be; outside its assumptions theory gives no time (of a fixed point that is there all the same the height, which does not depend on them).
 Status = Literal["theorem", "asymptotic", "heuristic", "outside assumptions"]
 STATUSES: tuple[Status, ...] = ("theorem", "asymptotic", "heuristic", "outside assumptions")
 
@@ -51,14 +51,14 @@ class Cost(NamedTuple):
 class PredictedStage:
     """One plateau before it has happened. Times in (learning rate) x (steps), heights in loss.
 
-    - `height`, `height_error`: the saddle's loss; half of a 95% interval. None outside assumptions.
+    - `height`, `height_error`: the saddle's loss; half of a 95% interval. None where the fixed point is not known either.
     - `t_start`, `t_end`, `t_end_error`: `t_end` is the half-drop to the next height; its expected error as above.
     - `status`: of the weakest number given, `t_end` as a rule.
     - `kind`, `effective_width`: as `stages` would find them; no width where only a state could tell it (a merged saddle of a network with a skip connection).
     - `source`, `cost`: how `t_end` was obtained.
     - `recruits`: which modes of the data (order 1) or which units (order >= 2), counted from 0, end this stage.
     - `separable`: whether this plateau is visible at this scale (persistence of the speed's minimum at least 0.1 decades). A stage that is not is listed by
-        the prediction's `merged`, not among its `stages`.
+        the prediction's `merged`, not among its `stages`. None: not known, and `reason` says why.
     - `visible_scale`: the initial scale below which the plateau becomes visible, where it is not yet; None where it is, or no scale would do.
     - `index`, `escape_rate`: of the saddle, where a formula gives them.
     - `width_of_drop`: time from 90% to 10% of the drop that ends this stage; None where unknown.
@@ -77,7 +77,7 @@ class PredictedStage:
     source: Source = "closed form"
     cost: Cost = field(default_factory=lambda: Cost(0, 1, 0))
     recruits: tuple[int, ...] = ()
-    separable: bool = True
+    separable: bool | None = True
     visible_scale: float | None = None
     index: int | None = None
     escape_rate: float | None = None
@@ -103,7 +103,7 @@ class Prediction:
     - `stages`: the plateaus that will be seen, in order.
     - `end`: where the run rests after them.
     - `cause`: what separates the timescales: directions of the `data`, units by their `initialisation`, `both`, or `none` where there is no plateau
-        after the first. `cause_basis` is "facts".
+        but the origin's. `cause_basis` is "facts".
     - `predictor`: which file of this room spoke.
     - `merged`: saddles whose plateaus are not separable at this scale, with the scale at which they would be.
     - `outside`: the assumptions that fail, in words; empty where none does.
@@ -127,7 +127,7 @@ class AbstractPredictor(abc.ABC):
 
     **What a newcomer must write:** `name`; `refuses(problem)`, None where its assumptions hold, otherwise which one fails, decided from facts of units
     and properties of the data, never from names of architectures; and `predict(problem)`. Then its line in `PREDICTORS` of `predict.py`:
-    the first that does not refuse speaks.
+    the first that does not refuse speaks. `finish.py` adds what holds of all.
     """
 
     name: str

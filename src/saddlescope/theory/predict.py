@@ -12,6 +12,7 @@ from ..tasks import AbstractTask, PopulationMoments, Samples
 from ._base import AbstractPredictor, Prediction, Problem, outside
 from .crowds import Chain, UnitsByForm
 from .deep import DeepLinear, ScalarChain
+from .finish import finished
 from .lines import Directions
 from .rays import OrthogonalRays
 from .what_if import what_if as variations
@@ -63,7 +64,7 @@ def _first_to_speak(problem: Problem) -> Prediction:
     for predictor in PREDICTORS:
         reason = predictor.refuses(problem)
         if reason is None:
-            return predictor.predict(problem)
+            return finished(predictor.predict(problem), problem)
         reasons.append(f"{predictor.name}: {reason}")
     return outside(problem, tuple(reasons))
 

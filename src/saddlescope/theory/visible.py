@@ -30,4 +30,6 @@ def visible_factor(shows: Callable[[float], bool], smaller: Callable[[float], fl
 def root_mean_square(arrays) -> float:
     """Of all weights."""
     arrays = [np.asarray(a) for a in arrays]
-    return float(np.sqrt(sum(np.sum(a**2) for a in arrays) / sum(a.size for a in arrays)))
+    # relative to the largest, so that no square leaves 64 bits
+    largest = max((float(np.max(np.abs(a), initial=0.0)) for a in arrays), default=0.0) or 1.0
+    return largest * float(np.sqrt(sum(np.sum((a / largest) ** 2) for a in arrays) / sum(a.size for a in arrays)))

@@ -1,6 +1,5 @@
 """How a prediction changes with a factor 10 in scale, width and learning rate: by predicting again, since that costs so little."""
 
-import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -8,12 +7,16 @@ import numpy as np
 
 from ..networks import AbstractNetwork
 from ._base import Prediction, Problem
+from .visible import root_mean_square
 
 FACTORS = (0.1, 10.0)
 #: Weights of the widest network that is drawn for this.
 MOST_WEIGHTS = 20_000_000
-#: After so many seconds of this no further change is tried: whoever asked for a prediction is waiting.
-MOST_SECONDS = 3.0
+#: After so much work on the changes before (`work`) no further one is tried, since whoever asked for a prediction is waiting: a few seconds. Counted, so that the answer is the same
+#: on any machine.
+MOST_WORK = 100_000
+#: Numbers in a reduced state that cost as much as the rest of an evaluation.
+NUMBERS = 100
 
 
 class WhatIf(NamedTuple):
@@ -37,24 +40,32 @@ def what_if(problem: Problem, predict: Callable[[Problem], Prediction]) -> tuple
     Another scale is a factor on every weight. Another width has weights drawn anew, normal, with the root mean square of each array as it is.
     """
     found = []
-    began = time.monotonic()
+    spent = 0.0
     for change, factor, value, changed in _changes(problem):
-        if time.monotonic() - began > MOST_SECONDS:
-            found.append(WhatIf(change, factor, value, (), (), "left out: the changes before it took long; ask for it"))
+        if spent > MOST_WORK:
+            reason = f"left out: the changes before it took {spent:.3g} evaluations, above {MOST_WORK:.3g}; ask for it"
+            found.append(WhatIf(change, factor, value, (), (), reason))
             continue
         try:
             said = predict(changed)
         except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
             found.append(WhatIf(change, factor, value, (), (), str(error)))
             continue
+        spent += work(said)
         heights, ends = tuple(s.height for s in said.stages), tuple(s.t_end for s in said.stages)
         found.append(WhatIf(change, factor, value, heights, ends, "; ".join(said.outside)))
     return tuple(found)
 
 
+def work(prediction: Prediction) -> float:
+    """What a prediction cost in evaluations of a small reduced gradient, as far as its stages say."""
+    costs = [stage.cost for stage in (*prediction.stages, *prediction.merged)]
+    return max((cost.evaluations * (1.0 + cost.state_size / NUMBERS) for cost in costs), default=0.0)
+
+
 def _changes(problem: Problem) -> Iterator[tuple[str, float, float, Problem]]:
     arrays = {name: np.asarray(a, dtype=np.float64) for name, a in problem.network.arrays().items()}
-    scale = float(np.sqrt(sum(np.sum(a**2) for a in arrays.values()) / sum(a.size for a in arrays.values())))
+    scale = root_mean_square(arrays.values())
     for factor in FACTORS:
         network = problem.network.with_arrays({name: factor * a for name, a in arrays.items()})
         yield "scale", factor, factor * scale, problem._replace(network=network)
@@ -82,7 +93,7 @@ def _of_width(
     if not layers or total > MOST_WEIGHTS or all(shapes[name] == a.shape for name, a in arrays.items()):
         return None, 0.0
     draw = np.random.default_rng(0)
-    drawn = {name: np.sqrt(np.mean(a**2)) * draw.standard_normal(shapes[name]) for name, a in arrays.items()}
+    drawn = {name: root_mean_square([a]) * draw.standard_normal(shapes[name]) for name, a in arrays.items()}
     units = max(size for name in arrays for axis, size in zip(dims[name], shapes[name], strict=True) if axis in layers)
     return network.with_arrays(drawn), float(units)
 

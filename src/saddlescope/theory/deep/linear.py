@@ -192,7 +192,7 @@ class _Account:
                 "rank" if np.any(last) else "origin",
                 HEIGHT * self.data.total if curve.finished else None,
             ),
-            self._cause(len(stages)),
+            self._cause(),
             DeepLinear.name,
             merged=self._merged(small, curve, last, sets),
             notes=(self._law(),),
@@ -229,6 +229,7 @@ class _Account:
                 "rank" if np.any(m) else "origin",
                 self._width(m),
                 height_error=HEIGHT * self.data.total,
+                separable=None,
                 reason=reason,
             )
             for m in sets[:-1]
@@ -241,7 +242,7 @@ class _Account:
         return Prediction(
             stages,
             end,
-            self._cause(len(stages)),
+            self._cause(),
             DeepLinear.name,
             outside=(reason,),
             notes=notes,
@@ -272,9 +273,7 @@ class _Account:
         residual = (self.left[:, ~learned] * size[~learned]) @ inverse[:, ~learned].T
         return float(np.linalg.norm(residual, 2))
 
-    def _cause(self, stages: int) -> Cause:
-        if stages < 2:
-            return "none"
+    def _cause(self) -> Cause:
         if self.degree == 2:
             return "data"
         values = np.linalg.svd(self.data.yx, compute_uv=False)[: self.most]

@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .._base import Cost, Source, Status
-from .errors import ESTIMATE, at_start, of_formula, of_reduction
+from .beside import Beside
+from .errors import at_start, of_estimate, of_formula, of_reduction
 from .formula import Logistic
 from .modes import Modes
 from .moments import Lines
@@ -58,17 +59,17 @@ def started(modes: Modes) -> int:
     return int(np.sum(modes.perpendicular > 0))
 
 
-def by_formula(lines: Lines, modes: Modes, saddles: Saddles) -> Answer | None:
+def by_formula(lines: Lines, modes: Modes, others: Beside, saddles: Saddles) -> Answer | None:
     """The closed form, or None where it does not apply: modes that do not commute, weights that are not small, or too few units for the modes that are worth most."""
     rank = started(modes)
     rest = resting(modes, rank)
-    start = at_start(lines, modes)
+    start = at_start(modes, others)
     if not modes.commute or start > SMALL or rest != tuple(range(rank)):
         return None
     floor = saddles.height(rest)
     logistic = Logistic.of(modes, floor)
     seen = _seen(logistic.of_first(rank), saddles, floor)
-    errors = [of_formula(one, logistic, rank, modes, start) for one in seen]
+    errors = [of_formula(one, logistic, rank, modes, others) for one in seen]
     return Answer(
         seen,
         errors,
@@ -80,16 +81,16 @@ def by_formula(lines: Lines, modes: Modes, saddles: Saddles) -> Answer | None:
     )
 
 
-def by_flow(lines: Lines, modes: Modes, saddles: Saddles, learning_rate: float | None) -> Answer | None:
+def by_flow(lines: Lines, modes: Modes, others: Beside, saddles: Saddles, learning_rate: float | None) -> Answer | None:
     """The reduced dynamics, by the smallest reduction that is good enough; None where none is smaller than the network."""
     best: Answer | None = None
     for name, reduction in REDUCTIONS.items():
-        if name != "growing" and _state_size(name, lines, modes) > MOST_NUMBERS:
+        if name != "growing" and _state_size(name, lines, modes, others) > MOST_NUMBERS:
             continue
-        reduced = reduction(lines, modes, learning_rate)
+        reduced = reduction(lines, modes, others, learning_rate)
         if reduced.state.size >= lines.whole_size:
             continue
-        answer = _followed(name, reduced, lines, modes, saddles)
+        answer = _followed(name, reduced, lines, modes, others, saddles)
         if best is None or (answer.cut, answer.relative_error) < (best.cut, best.relative_error):
             best = answer
         if best.relative_error <= GOOD and not best.cut:
@@ -97,17 +98,22 @@ def by_flow(lines: Lines, modes: Modes, saddles: Saddles, learning_rate: float |
     return best
 
 
-def _state_size(name: str, lines: Lines, modes: Modes) -> int:
-    rows = modes.sigma.size + modes.s.size if name == "reached" else lines.sigma.shape[0] + lines.b.shape[1]
-    return rows * min(rows, lines.u.shape[1])
+def _state_size(name: str, lines: Lines, modes: Modes, others: Beside) -> int:
+    """No less than the reduction's."""
+    units, rows = lines.u.shape[1], modes.sigma.size + modes.s.size
+    columns = min(rows, units)
+    if name == "reached":
+        return (rows + (0 if others.slight(modes) else 2 * columns)) * columns
+    rows += others.most_rows(units)
+    return rows * min(rows, units)
 
 
-def by_estimate(lines: Lines, modes: Modes, saddles: Saddles) -> Answer:
+def by_estimate(lines: Lines, modes: Modes, others: Beside, saddles: Saddles) -> Answer:
     r"""Modes as if they grew alone with $\lambda = s^2/\tau^2$; where units are too few for the modes that are worth most, the last saddle has no end."""
     rank = started(modes)
     first, rest = tuple(range(rank)), resting(modes, rank)
     seen = _seen(Logistic.of(modes, saddles.height(first)).of_first(rank), saddles, saddles.height(first))
-    errors = [None if one.t_end is None else ESTIMATE * one.t_end for one in seen]
+    errors = [of_estimate(one, modes, others) for one in seen]
     reason = "no reduction is smaller than this network: modes are taken to grow alone"
     if rest != first:
         seen.append(Seen(first, saddles.height(first), None, None, None, saddles.height(rest)))
@@ -143,7 +149,7 @@ def _seen(logistic: Logistic, saddles: Saddles, rest: float) -> list[Seen]:
     )
 
 
-def _followed(name: str, reduced: Reduced, lines: Lines, modes: Modes, saddles: Saddles) -> Answer:
+def _followed(name: str, reduced: Reduced, lines: Lines, modes: Modes, others: Beside, saddles: Saddles) -> Answer:
     assert reduced.state.size < lines.whole_size, "a reduced motion is smaller than the network"
     rest = resting(modes, started(modes))
     floor = saddles.height(rest)
@@ -160,7 +166,7 @@ def _followed(name: str, reduced: Reduced, lines: Lines, modes: Modes, saddles: 
     )
     h = reduced.learning_rate or 0.0
     first = seen[0].t_end if seen and seen[0].t_end is not None else 0.0
-    errors = [of_reduction(one, name, first, h, lines, modes, saddles) for one in seen]
+    errors = [of_reduction(one, name, first, h, lines, modes, others, saddles) for one in seen]
     reason = f"reduced dynamics of the {name} directions: {reduced.state.shape[1]} combinations of units" + (
         ", with the modified equation of gradient descent" if h else ""
     )

@@ -11,8 +11,10 @@ import numpy as np
 
 from .._base import AbstractPredictor, PredictedEnd, PredictedStage, Prediction, Problem
 from .answers import GOOD, Answer, by_estimate, by_flow, by_formula, visible_decades
+from .beside import beside
 from .modes import Modes, modes_of
 from .moments import Lines, lines_of
+from .sharpness import sharpness
 from .stages import Saddles, Seen
 
 #: Drops below this part of the whole are no plateaus at any scale (`series.PlateauConstants.loss_difference`).
@@ -21,6 +23,8 @@ LEAST_DROP = 1e-3
 ROUNDING = 1e-12
 #: Times 1 / rate: how long 64-bit rounding takes to grow to 1, ln(1 / 1.1e-16).
 ROUNDING_WAIT = 36.7
+#: Of moments and weights: four of them are multiplied.
+LARGEST = 1e60
 #: Rates that differ by less than this part are called equal in words.
 EQUAL = 1e-6
 
@@ -34,6 +38,11 @@ class Directions(AbstractPredictor):
         lines = lines_of(problem)
         if isinstance(lines, str):
             return lines
+        largest = max(
+            lines.target, *(float(np.abs(a).max(initial=0.0)) for a in (lines.sigma, lines.b, lines.u, lines.v))
+        )
+        if not largest < LARGEST:
+            return f"needs numbers whose products stay within 64 bits, below {LARGEST:.0e}: the largest of moments and weights is {largest:.3g}"
         fastest = float(np.linalg.norm(lines.b, 2))
         if fastest == 0:
             return "needs something to learn: E[psi y] is zero, so no direction grows"
@@ -47,11 +56,53 @@ class Directions(AbstractPredictor):
         assert isinstance(lines, Lines), lines
         modes = modes_of(lines)
         saddles = Saddles(lines, modes)
-        answer = None if problem.learning_rate else by_formula(lines, modes, saddles)
+        others = beside(lines, modes)
+        answer = None if problem.learning_rate else by_formula(lines, modes, others, saddles)
         if answer is None or answer.relative_error > GOOD:
-            reduced = by_flow(lines, modes, saddles, problem.learning_rate)
-            answer = reduced or (None if answer is None else _doubtful(answer)) or by_estimate(lines, modes, saddles)
-        return _prediction(lines, modes, saddles, answer)
+            reduced = by_flow(lines, modes, others, saddles, problem.learning_rate)
+            answer = (
+                reduced or (None if answer is None else _doubtful(answer)) or by_estimate(lines, modes, others, saddles)
+            )
+        prediction = _prediction(lines, modes, saddles, answer)
+        if problem.learning_rate is None:
+            return prediction
+        return _as_far_as_steps_are_stable(prediction, lines, modes, saddles, answer, problem.learning_rate)
+
+
+def _as_far_as_steps_are_stable(
+    prediction: Prediction, lines: Lines, modes: Modes, saddles: Saddles, answer: Answer, rate: float
+) -> Prediction:
+    """Nothing after the drop to a saddle at which such steps are unstable: they oscillate there, and diverge or come to rest with other weights."""
+    order = [*(one.learned for one in answer.seen), answer.rest]
+    sizes = [sharpness(lines, saddles, learned, modes.into, modes.out) for learned in order]
+    unstable = next((k for k, size in enumerate(sizes) if rate * size >= 2.0), None)
+    if unstable is None:
+        return prediction
+    reason = (
+        f"steps are too long: needs learning_rate x (largest curvature) below 2 where the next directions are learned, found {rate:.6g} x "
+        f"{sizes[unstable]:.6g}; stable on the whole way is learning_rate below {2.0 / max(sizes):.4g}"
+    )
+    kept = list(prediction.stages[: max(unstable, 1)])
+    kept[-1] = replace(
+        kept[-1],
+        t_end=None,
+        t_end_error=None,
+        width_of_drop=None,
+        status="outside assumptions",
+        reason=reason,
+    )
+    return replace(
+        prediction,
+        stages=tuple(kept),
+        end=PredictedEnd(None, None, "none"),
+        cause="data",
+        merged=(),
+        outside=(reason,),
+        notes=(
+            *prediction.notes,
+            "Steps oscillate at the next saddle, and diverge or rest with other weights: nothing is said of what follows.",
+        ),
+    )
 
 
 def _doubtful(answer: Answer) -> Answer:
@@ -78,12 +129,11 @@ def _prediction(lines: Lines, modes: Modes, saddles: Saddles, answer: Answer) ->
     if stuck:
         stages.append(_never_left(lines, saddles, answer, start))
         rest = PredictedEnd(None, None, "none")
-    later = [s for s in stages if s.kind != "origin"]
     notes = _notes(modes, saddles, answer)
     return Prediction(
         tuple(stages),
         rest,
-        "data" if later else "none",
+        "data",
         Directions.name,
         merged,
         notes=notes,
@@ -136,7 +186,7 @@ def _merged(lines: Lines, modes: Modes, saddles: Saddles, answer: Answer) -> tup
     scale = float(np.sqrt((np.sum(lines.u**2) + np.sum(lines.v**2)) / lines.whole_size))
     found = []
     before = first
-    for k in range(1, len(answer.rest)):
+    for k in range(len(answer.rest)):
         learned = tuple(range(k))
         height = saddles.height(learned)
         apart = min(before - height, height - last) >= LEAST_DROP * (first - last)

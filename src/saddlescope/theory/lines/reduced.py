@@ -3,8 +3,8 @@ r"""The reduced dynamics of linear units: exact equations for as many combinatio
 $\dot Z = A(Z)\,Z$ with $Z = [U; V]$ and $A = \begin{pmatrix}0 & R\\ R^\top & 0\end{pmatrix}$ acts on each column, a unit, alike. So the motion never leaves the span of the rows of
 Z in the space of units, whose dimension does not grow with the width, and any basis of that span will do for units (a QR). Two reductions use this:
 
-- *all rows*: exact, weights + readouts columns at most;
-- *reached rows*: the inputs and readouts that B reaches, with every combination of units in which they lie. Left out are rows that never move or decay.
+- *every row*: exact, weights + readouts columns at most;
+- *reached rows*: the inputs and readouts that B reaches, with every combination of units in which they lie, and there the rows beside them, gathered (`beside`), unless these are slight.
 - *growing rows*: of these only the combinations in which the overlaps $c_k$ lie, one a mode. Left out is also what decays in other combinations; where modes do not commute
   the first drop turns the later directions, input and output sides differently, into it.
 
@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from .beside import Beside, Rows
 from .modes import Modes
 from .moments import Lines
 from .steps import Path, follow, single_step
@@ -38,7 +39,7 @@ class Reduced(NamedTuple):
 
     - `sigma` [rows_u], `b` [rows_u, rows_v], `state` [rows_u + rows_v, columns]: at the start.
     - `lowest`: loss of the best function.
-    - `into`, `out`: how its rows lie in weights and readouts.
+    - `into`, `out`: how its rows lie in weights and readouts; zero for rows beside the modes, which no mode sees.
     - `learning_rate`: of gradient descent, or None.
     """
 
@@ -124,32 +125,38 @@ class Curve(NamedTuple):
         return float(self.path.t[i] + h)
 
 
-def growing(lines: Lines, modes: Modes, learning_rate: float | None) -> Reduced:
+def growing(lines: Lines, modes: Modes, others: Beside, learning_rate: float | None) -> Reduced:
     """The reduction to growing rows."""
-    return _reached(lines, modes, span(modes.plus), learning_rate)
+    return _reached(lines, modes, others, span(modes.plus), learning_rate)
 
 
-def reached(lines: Lines, modes: Modes, learning_rate: float | None) -> Reduced:
+def reached(lines: Lines, modes: Modes, others: Beside, learning_rate: float | None) -> Reduced:
     """The reduction to reached rows."""
     rows = np.concatenate([modes.into.T @ lines.u, modes.out.T @ lines.v])
-    return _reached(lines, modes, span(rows), learning_rate)
+    return _reached(lines, modes, others, span(rows), learning_rate)
 
 
-def _reached(lines: Lines, modes: Modes, basis: np.ndarray, learning_rate: float | None) -> Reduced:
-    u, v = (modes.into.T @ lines.u) @ basis, (modes.out.T @ lines.v) @ basis
-    b = modes.l * modes.s
-    return Reduced(modes.sigma, b, np.concatenate([u, v]), lowest(lines, modes), modes.into, modes.out, learning_rate)
+def _reached(lines: Lines, modes: Modes, others: Beside, basis: np.ndarray, learning_rate: float | None) -> Reduced:
+    rows = None if others.slight(modes) else others.gathered(lines, modes, basis)
+    return _with(rows, lines, modes, (modes.into.T @ lines.u) @ basis, (modes.out.T @ lines.v) @ basis, learning_rate)
 
 
-def every(lines: Lines, modes: Modes, learning_rate: float | None) -> Reduced:
+def every(lines: Lines, modes: Modes, others: Beside, learning_rate: float | None) -> Reduced:
     """The reduction to all rows, exact; of inputs that are always zero nothing is needed."""
-    values, vectors = np.linalg.eigh(lines.sigma)
-    seen = values > 1e-13 * values[-1]
-    vectors = vectors[:, seen]
-    state = np.concatenate([vectors.T @ lines.u, lines.v])
-    state = state @ span(state)
-    out = np.eye(lines.b.shape[1])
-    return Reduced(values[seen], vectors.T @ lines.b, state, lowest(lines, modes), vectors, out, learning_rate)
+    reduced = _with(others.exactly(lines), lines, modes, modes.into.T @ lines.u, modes.out.T @ lines.v, learning_rate)
+    return reduced._replace(state=reduced.state @ span(reduced.state))
+
+
+def _with(
+    rows: Rows | None, lines: Lines, modes: Modes, u: np.ndarray, v: np.ndarray, learning_rate: float | None
+) -> Reduced:
+    """The rows that B reaches, and those beside them."""
+    sigma, b, into, out = modes.sigma, modes.l * modes.s, modes.into, modes.out
+    if rows is not None:
+        sigma, u, v = np.append(sigma, rows.sigma), np.concatenate([u, rows.u]), np.concatenate([v, rows.v])
+        b = np.pad(b, ((0, len(rows.u)), (0, len(rows.v))))
+        into, out = np.pad(into, ((0, 0), (0, len(rows.u)))), np.pad(out, ((0, 0), (0, len(rows.v))))
+    return Reduced(sigma, b, np.concatenate([u, v]), lowest(lines, modes), into, out, learning_rate)
 
 
 def lowest(lines: Lines, modes: Modes) -> float:

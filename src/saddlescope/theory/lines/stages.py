@@ -58,9 +58,15 @@ class Saddles:
         return self.modes.l.T @ left[:, 0], right[0]
 
     def _residual(self, learned: tuple[int, ...]) -> np.ndarray:
+        return np.sqrt(self.modes.sigma)[:, None] * (self.t - self._whitened(learned))
+
+    def function(self, learned: tuple[int, ...]) -> np.ndarray:
+        """The linear map that has learned these modes and no others, [reached, modes]."""
+        return self._whitened(learned) / np.sqrt(self.modes.sigma)[:, None]
+
+    def _whitened(self, learned: tuple[int, ...]) -> np.ndarray:
         kept = list(learned)
-        function = (self.left[:, kept] * self.tau[kept]) @ self.right[:, kept].T
-        return np.sqrt(self.modes.sigma)[:, None] * (self.t - function)
+        return (self.left[:, kept] * self.tau[kept]) @ self.right[:, kept].T
 
     def nearest(self, problem: Reduced, state: np.ndarray) -> tuple[int, ...]:
         """The modes that the function of a reduced state has learned by more than half."""

@@ -11,6 +11,8 @@ Field = Callable[[np.ndarray], np.ndarray]
 
 #: Steps shrink by at most, and grow by at most, these factors (Hairer, Norsett & Wanner 1993, II.4).
 SHRINK, GROW, SAFETY = 0.2, 6.0, 0.9
+#: A step that is still refused after so many is none: the numbers leave 64 bits.
+MOST_TRIES = 100
 
 
 class Path(NamedTuple):
@@ -33,7 +35,7 @@ def follow(
 ) -> Path:
     """Follows y' = field(y) until `done(t, y)`, with each step's error below rtol (|y| + root mean square of y at the start), componentwise.
 
-    Not more than `most_steps`: the path then is `cut`.
+    Not more than `most_steps`, and no step that is refused `MOST_TRIES` times: the path then is `cut`.
     """
     tables = EXPLICIT[8]()
     floor = np.sqrt(np.mean(state**2))
@@ -45,19 +47,19 @@ def follow(
     for _ in range(most_steps):
         if done(t, state):
             break
-        while True:
+        for _ in range(MOST_TRIES):
             k[0] = velocity
-            new = _advance(field, state, h, k, tables.stages)
-            evaluations += last
-            size = rtol * (np.maximum(np.abs(state), np.abs(new)) + floor)
-            fifth, third = (np.sum((np.tensordot(row, k, 1) / size) ** 2) for row in tables.errors)
-            if fifth == 0.0:
-                error = 0.0
-            else:
-                error = h * fifth / np.sqrt((fifth + 0.01 * third) * state.size)
+            with np.errstate(over="ignore", invalid="ignore"):  # seen by the error
+                new = _advance(field, state, h, k, tables.stages)
+                evaluations += last
+                size = rtol * (np.maximum(np.abs(state), np.abs(new)) + floor)
+                fifth, third = (np.sum((np.tensordot(row, k, 1) / size) ** 2) for row in tables.errors)
+                error = 0.0 if fifth == 0.0 else h * fifth / np.sqrt((fifth + 0.01 * third) * state.size)
             if np.isfinite(error) and error <= 1.0:
                 break
             h *= max(SHRINK, SAFETY * error ** (-1 / 8)) if np.isfinite(error) else SHRINK
+        else:
+            return _path(kept, evaluations, cut=True)
         t, state, velocity = t + h, new, k[last].copy()
         kept.append((t, state, velocity))
         h *= min(GROW, SAFETY * error ** (-1 / 8)) if error > 0 else GROW

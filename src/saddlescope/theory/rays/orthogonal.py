@@ -6,6 +6,8 @@ stage. Heights are exact: a plateau is a set of rays fitted exactly, the others 
 Source: Boursier, Pillaud-Vivien & Flammarion (2022) for orthogonal inputs; the reduction and the kinks on later plateaus are ours.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from ...complexity import effective_width
@@ -53,6 +55,19 @@ class OrthogonalRays(AbstractPredictor):
         rays = rays_of(lens, problem.objective)
         assert isinstance(rays, Rays)
         return _Account(problem, lens, rays).prediction()
+
+
+def _said(stage: PredictedStage, before: list[PredictedStage]) -> PredictedStage:
+    """The stage without numbers of time that say nothing: an expected error as large as the wait."""
+    if before and before[-1].t_end is None:
+        stage = replace(stage, t_start=None)
+    if stage.t_end is None or stage.t_end_error is None:
+        return stage
+    wait = stage.t_end - (stage.t_start or 0.0)
+    if stage.t_end_error <= wait:
+        return stage
+    reason = f"needs smaller initial weights: the end would have an error of {stage.t_end_error:.3g}, more than the wait, {wait:.3g}"
+    return replace(stage, t_end=None, t_end_error=None, width_of_drop=None, status="outside assumptions", reason=reason)
 
 
 class _Account:
@@ -160,8 +175,8 @@ class _Account:
         for i, (s, height) in enumerate(zip(found, heights, strict=True)):
             following = heights[i + 1] if i + 1 < len(heights) else final
             stage = self._stage(late, s, height, following, sets[i], start, curved[i])
-            stages.append(stage)
             start = stage.t_end if stage.t_end is not None else start
+            stages.append(_said(stage, stages))
         merged = self._merged(late, heights)
         residual = np.linalg.norm(late.residual_at(float(late.curve.t[-1])), axis=1)
         whole = self._width(late, float(late.curve.t[-1]), residual < 0.5 * np.linalg.norm(self.rays.target, axis=1))
@@ -179,7 +194,7 @@ class _Account:
             PredictedEnd(
                 final, whole, "rays" if whole else "origin", 1e-9 * self.origin if late.curve.finished else None
             ),
-            "data" if len(stages) > 1 else "none",
+            "data",
             OrthogonalRays.name,
             merged=merged,
             notes=tuple(notes),
