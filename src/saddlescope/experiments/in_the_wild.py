@@ -106,11 +106,12 @@ def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
 
 def code_digest() -> str:
     """Of the code that forecasts: stored forecasts of other code are not taken."""
-    from ..watch import law
+    from ..watch import consistency, law
 
     module = inspect.getmodule(forecast)
     assert module is not None
-    return hashlib.sha256((inspect.getsource(module) + inspect.getsource(law)).encode()).hexdigest()[:16]
+    text = "".join(inspect.getsource(each) for each in (module, law, consistency))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _stored(case: Case, folder: Path) -> Trained:
