@@ -289,6 +289,13 @@ def test_a_fall_that_no_drop_contains_is_refused():
         forecast(_three(), fall=0.5)
 
 
+def test_one_small_layer_is_a_slope():
+    r = recorded(*flow((-1e-3, 1.0, 1.0)), rate=1e-4)
+    told = forecast(r, int(0.8 * exit_of(r)))
+    assert told.status == "abstains"
+    assert "slope" in told.reason
+
+
 @pytest.mark.parametrize("name", [None, "sgd", "SGD", "GradientTransformationExtraArgs"])
 def test_a_name_that_says_nothing_is_no_reason(name):
     r = told_of(_three(), optimiser=None, optimiser_class=name)

@@ -106,11 +106,11 @@ def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
 
 def code_digest() -> str:
     """Of the code that forecasts: stored forecasts of other code are not taken."""
-    from ..watch import consistency, law
+    from ..watch import consistency, hypotheses, law
 
     module = inspect.getmodule(forecast)
     assert module is not None
-    text = "".join(inspect.getsource(each) for each in (module, law, consistency))
+    text = "".join(inspect.getsource(each) for each in (module, law, hypotheses, consistency))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -18,7 +18,7 @@ SAME_SCALE, DEVIATIONS = 1.25, 4.0
 BEFORE = 0.1
 #: The last part of the past, in time, over which the gain's rate is taken (the second where the first holds too few), and snapshots in it.
 LATE, LEAST_SNAPSHOTS = (0.9, 0.7), 4
-#: Fall and gains disagree where they differ by this part of the height, and by this factor. In networks for which the law holds they differed by less than 1.3 % of the height before the exit, and by less than that factor where by more than 1 %.
+#: Fall and gains disagree where they differ by this part of the height, and by this factor. In networks for which the law holds they differed by less than 1.7 % of the height up to the exit, and by less than that factor where by more than 1 %.
 DIFFER, FACTOR = 0.01, 2.0
 
 

@@ -22,28 +22,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .consistency import Falls, falls, loss_scale
-from .law import Laws, fit, unsaturated
+from .hypotheses import COVERAGE, INDEPENDENT, LEAST_GROWTH, LEAST_SNAPSHOTS, Abstention, hypotheses, quantiles
+from .law import unsaturated
 from .recording import Recording
 
 #: The loss has left the plateau when it has fallen by this part of its height.
 FALL = 0.1
 #: Drops to the next plateau, as parts of the height, that are thought equally likely.
 DROPS = (0.2, 0.35, 0.6)
-#: Parts of the past, in time, that are left out of a fit.
-WINDOWS = (0.15, 0.3, 0.45)
-#: ln(alpha): spread over training runs (mean and standard deviation), and the values that are tried.
-ALPHA_MEAN, ALPHA_SPREAD = 0.0, 0.7
-ALPHAS = np.linspace(-2.4, 2.4, 25)
-#: The smallest layer's part of its alpha: 0 where nothing is aligned with the task at the start, 1 for a product that starts aligned.
-FRACTIONS = (0.0, 0.1, 0.4, 1.0)
-#: Independent errors in a fit (snapshots are correlated), and the part of the past by which the law itself may be off.
-INDEPENDENT, LEAST_ERROR = 12.0, 0.003
-#: Relative standard deviation of the remaining time that the spread does not contain.
-MODEL_ERROR = 0.05
-#: The interval holds the exit with this probability.
-COVERAGE = 0.8
-#: Snapshots in the shortest window; factor by which the gain must have grown over it; agreement of gains.
-LEAST_SNAPSHOTS, LEAST_GROWTH, AGREEMENT = 6, 1.5, 1.6
+#: Agreement of gains.
+AGREEMENT = 1.6
 #: Growth of a weight within the memory of momentum, beta / (1 - beta) steps, above which velocities do not follow gradients and the clock of the law is none.
 MOST_INERTIA = 1.0
 #: Steps to the end below which the law says "now": the loss would show it.
@@ -90,10 +78,6 @@ class Forecast:
             f"the plateau ends at step {self.exit:.0f} ({self.confidence:.0%}: {low:.0f} to {high:.0f}), order {self.order}; "
             f"seen until step {self.step}; {self.reason}"
         )
-
-
-class Abstention(Exception):
-    """Why there is no forecast; never leaves this room."""
 
 
 def forecast(recording: Recording, at: int | None = None, fall: float = FALL) -> Forecast:
@@ -191,12 +175,12 @@ def _from_norms(seen: Recording, step: int, height: float, fall: float) -> Forec
         )
     tau, gain = tau[first:] - tau[first], gain[first:]
     levels = [2 * scale * height * unsaturated(fall - rest / height, drop) for drop in DROPS]
-    times, weights, orders, inertia, errors = _hypotheses(tau, gain, sizes, levels, lag * pace)
+    times, weights, orders, inertia, errors = hypotheses(tau, gain, sizes, levels, lag * pace)
     if np.average(inertia, weights=weights) > MOST_INERTIA:
         raise Abstention(
             f"momentum remembers {lag:.0f} steps, in which weights grow by more than a factor e: velocities do not follow gradients"
         )
-    middle, low, high = (t / pace for t in _quantiles(times, weights))
+    middle, low, high = (t / pace for t in quantiles(times, weights))
     if middle < SOONEST:
         raise Abstention("the law says that the plateau should have ended already, and the loss has not fallen")
     low = max(low, 0.0)
@@ -206,6 +190,8 @@ def _from_norms(seen: Recording, step: int, height: float, fall: float) -> Forec
             f"the loss falls by something else than what the layers gain (biases, a saturated output): by {drift / height:.2%} of its height until the law ends the plateau"
         )
     order = int(np.round(np.average(orders, weights=weights)))
+    if order < 2:
+        raise Abstention("fewer than two layers are small against what will be learned: that is a slope, and no saddle")
     now = gain[-1]
     evidence = {
         "gain": float(now),
@@ -234,7 +220,7 @@ def _same_fall(seen: Recording, fell: Falls | None, height: float) -> None:
     if fell is not None and fell.too_large(height):
         raise Abstention(
             f"the loss has fallen by {fell.seen / height:.2%} of its height, and what the layers gain says {fell.implied / height:.2%}: "
-            "they follow another rule, or the learning rate, the momentum or the loss is another than was told"
+            "they follow another rule, the output is not small, or the learning rate, the momentum or the loss is another than was told"
         )
 
 
@@ -283,67 +269,6 @@ def _initial_squares(seen: Recording, members: list[int], first: int) -> NDArray
     return np.maximum(largest, 1e-30)
 
 
-def _hypotheses(
-    tau: NDArray, gain: NDArray, sizes: NDArray, levels: list[float], lag: float
-) -> tuple[NDArray, NDArray, NDArray, NDArray, float]:
-    r"""Remaining times (in tau), weights, orders, inertias of every combination; the relative error of the best fit.
-
-    Momentum averages gradients over `lag` (in tau). Where r weights grow like $e^{xt}$, the fall $w \cdot g$ grows like $e^{rxt}$ and $w \cdot \dot w$ has the gradient of before, a mean of
-    $e^{-(r-1)xs}$ over ages s: it is behind by a factor $1 + (r-1)\,x\,lag$, which is $\ln(\ldots)/(rx)$ in time. `inertia`: x lag at the exit.
-    """
-    times, weights, orders, inertia, errors = [], [], [], [], []
-    smallest = int(np.argmin(sizes))
-    alphas, fractions = (a.ravel() for a in np.meshgrid(np.exp(ALPHAS), FRACTIONS))
-    least = fractions * alphas * sizes[smallest]
-    gaps = np.maximum(alphas[:, None] * np.delete(sizes, smallest) - least[:, None], 0.0)
-    prior = -0.5 * ((np.log(alphas) - ALPHA_MEAN) / ALPHA_SPREAD) ** 2
-    end, grown = tau[-1], False
-    for window in WINDOWS:
-        chosen = (tau >= window * end) & (gain > 0)
-        t, s = tau[chosen], gain[chosen]
-        if np.unique(s).size < LEAST_SNAPSHOTS or s[-1] < LEAST_GROWTH * s[0]:
-            continue
-        grown = True
-        laws, error = fit(t, s, gaps, least)
-        if not np.any(np.isfinite(error)):
-            continue
-        errors.append(np.sqrt(error.min()) / end)
-        log = prior - 0.5 * INDEPENDENT * error / (error.min() + (LEAST_ERROR * end) ** 2)
-        weight = np.exp(log - log.max())
-        kept = weight > 3e-4
-        laws = Laws(laws.rate[kept], gaps[kept], least[kept])
-        ends = laws.gains_where(np.array(levels), s[-1])
-        order = laws.orders(ends)
-        growth = 0.5 * np.array(levels) / (ends + laws.least[:, None])
-        behind = np.log1p(np.maximum(order - 1, 1) * growth * lag) / (np.maximum(order, 2) * growth)
-        times.append((laws.times_from(s[-1], ends) - behind).ravel())
-        weights.append(np.repeat(weight[kept], len(levels)))
-        orders.append(order.ravel())
-        inertia.append((growth * lag).ravel())
-    if not times:
-        if grown:
-            raise Abstention("no law of growth fits what the layers gained")
-        raise Abstention(
-            f"too little has been seen: the gain has not grown by a factor {LEAST_GROWTH:g} over {LEAST_SNAPSHOTS} snapshots"
-        )
-    if min(errors) > 0.05:
-        raise Abstention(f"the law misses what the layers gained by {min(errors):.0%} of the time that has passed")
-    found = (np.concatenate(each).astype(float) for each in (times, weights, orders, inertia))
-    return *found, float(min(errors))
-
-
-def _quantiles(times: NDArray, weights: NDArray) -> tuple[float, float, float]:
-    """Median and both ends of the interval of remaining times, each spread by `MODEL_ERROR`."""
-    z = np.linspace(-2.2, 2.2, 15)
-    spread = (times[:, None] * np.exp(MODEL_ERROR * np.sign(times[:, None]) * z)).ravel()
-    weight = (weights[:, None] * np.exp(-0.5 * z**2)).ravel()
-    order = np.argsort(spread)
-    cumulative = np.cumsum(weight[order]) / weight.sum()
-    tail = (1 - COVERAGE) / 2
-    middle, low, high = (float(spread[order][np.searchsorted(cumulative, p)]) for p in (0.5, tail, 1 - tail))
-    return middle, low, high
-
-
 #: Orders that are tried where only the probe's variation was seen, and sizes of it, in the unit of the output, that count as learned.
 ORDERS, LEARNED = (2, 3, 4, 5), (0.1, 0.2, 0.4)
 
@@ -378,7 +303,7 @@ def _from_variation(seen: Recording, step: int, fall: float) -> Forecast:
     if not times:
         raise Abstention(f"too little has been seen: the probe's variation has not grown by a factor {LEAST_GROWTH:g}")
     weights = np.exp(-0.5 * INDEPENDENT * np.array(logs) / (least_error + 1e-4))
-    middle, low, high = _quantiles(np.array(times) - step, weights)
+    middle, low, high = quantiles(np.array(times) - step, weights)
     if middle < SOONEST:
         raise Abstention("the law says that the plateau should have ended already, and it has not")
     low = max(low, 0.0)
