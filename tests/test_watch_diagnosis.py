@@ -1,12 +1,14 @@
 """Stalls and their causes: recordings made up for each cause, and for none; certificates of states that are known."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from saddlescope.watch import KINDS, Recording, certify_jax, certify_torch, diagnose, find_stalls, report
 from saddlescope.watch.certificate import extremes, norm_growth
+from saddlescope.watch.consistency import seen_gradients
 from saddlescope.watch.evidence import gather, growth
 
 STEPS = 1000
@@ -257,3 +259,110 @@ def test_norms_that_grow_like_a_power_are_read_so():
     )
     assert norm_growth(r) == pytest.approx(0.5, abs=0.01)
     assert np.isnan(norm_growth(Recording.of()))
+
+
+# ----------------------------------------------------------------------------------------- causes that look like another
+
+EXACTLY = {"weight_norm": np.ones((STEP.size, 2))}
+
+
+def longest(recording):
+    return max(diagnose(recording), key=lambda card: card.stall.end - card.stall.start)
+
+
+def swings(size):
+    return lambda s: 1.0 + size * (1 + 0.3 * np.sin(s / 50)) * (-1) ** int(s)
+
+
+def test_weights_of_no_optimiser_are_not_moved():
+    card = longest(made(lambda s: 2.0, **EXACTLY))
+    assert card.kind == "frozen"
+    assert "although they get a gradient" in card.sentence
+    # with the same gradient and rate, and norms that change a little, they are in it
+    assert longest(made(lambda s: 2.0)).kind == "large learning rate"
+    # a rate that rounding could lose is no evidence
+    assert longest(made(lambda s: 2.0, rate=1e-9, **EXACTLY)).kind == "small learning rate"
+
+
+def test_data_that_take_turns_are_no_large_steps():
+    turns = {"gradient": 0.05, "rate": 1e-4}
+    # the loss handed over alternates; the probe, a fixed batch, does not
+    still = made(swings(0.3), probe_loss=np.full(STEP.size, 1.0), **turns)
+    assert longest(still).kind != "large learning rate"
+    # nor where its slow drift was only looked at on one side
+    assert longest(replace(still, probe_loss=1.0 - 1e-3 * STEP / STEPS)).kind != "large learning rate"
+    # the probe swings as well: the weights do
+    odd = STEP + STEP // 10 % 2
+    swinging = replace(still, step=odd, probe_loss=np.array([swings(0.3)(s) for s in odd]))
+    assert longest(swinging).kind == "large learning rate"
+    # steps that are large are, whether or not there is a probe
+    assert longest(made(swings(0.3), probe=False, gradient=5.0)).kind == "large learning rate"
+
+
+def test_gradients_that_were_set_to_zero_are_not_seen():
+    zeroed = made(lambda s: 2.0, gradient=0.0)
+    assert longest(zeroed).kind == "unknown"
+    assert np.all(np.isnan(seen_gradients(zeroed)))
+    assert np.isnan(gather(zeroed, find_stalls(zeroed)[0])["gradient_left"])
+    # weights that do not move may well have a gradient of 0
+    assert np.all(seen_gradients(replace(zeroed, **EXACTLY)) == 0)
+    # and one that falls to a small part of what it was is a minimum's
+    falling = made(lambda s: 1 + np.exp(-s / 30), gradient=2 * np.exp(-STEP / 60) + 1e-6)
+    assert longest(falling).kind == "converged"
+
+
+def test_a_loss_that_can_be_negative_is_not_converged():
+    def falls(s):
+        return 2 * np.exp(-s / 30) - 1.99
+
+    slope = {"gradient": 0.01, "rate": 1e-3}
+    assert longest(made(falls, **slope)).kind != "converged"
+    assert longest(made(lambda s: falls(s) + 2.0, **slope)).kind == "converged"
+    assert longest(made(lambda s: -2.0 - 1e-6 * s, **slope)).kind != "converged"
+
+
+def test_an_exact_fixed_point_is_said_to_be_one():
+    card = longest(made(lambda s: 2.0, gradient=0.0, **EXACTLY))
+    assert card.kind == "unknown"
+    assert "exactly 0" in card.sentence
+    assert "certificate" in card.advice
+    # no gradient at all is a cut, and no fixed point
+    assert longest(made(lambda s: 2.0, gradient=np.nan, frozen=np.array([True, True]), **EXACTLY)).kind == "frozen"
+
+
+def test_one_matrix_has_no_saddle():
+    seen = {"facts": {"framework": "torch", "normalised": True}}
+    saddle = made(step_down(600), gradient=2 * GROWING, variation=GROWING, norms=1.0, **seen)
+    assert diagnose(saddle)[0].kind == "saddle"
+    # logistic regression, whose output leaves where it is flat
+    one = replace(
+        saddle, weight_names=("a",), weight_shapes=((1, 8),), frozen=saddle.frozen[:1],
+        **{name: getattr(saddle, name)[:, :1] for name in ("weight_norm", "weight_largest", "gradient_norm")},
+    )  # fmt: skip
+    assert diagnose(one)[0].kind != "saddle"
+
+
+@pytest.mark.parametrize(("output", "share", "kind"), [(1e-3, 0.3, "saddle"), (2.0, 0.0, "saddle"), (2.0, 0.3, "unknown"), (1e-3, 0.9, "unknown")])  # fmt: skip
+def test_an_output_that_leaves_where_it_saturates_is_no_saddle(output, share, kind):
+    # a bias that moves, under an output far from 0 while nothing has been learned
+    facts = {"framework": "torch", "normalised": True}  # so that the law is not asked
+    r = made(step_down(600), gradient=2 * GROWING, variation=GROWING, norms=1.0, facts=facts)
+    bias = np.sqrt(share / (1 - share)) * 2 * GROWING[:, None]
+    wide = {
+        name: np.concatenate([getattr(r, name), np.ones_like(bias)], axis=1)
+        for name in ("weight_norm", "weight_largest")
+    }
+    r = replace(
+        r, output=np.full(STEP.size, output), weight_names=("a", "b", "b.bias"), weight_shapes=((8, 8), (8, 8), (8,)), frozen=np.zeros(3, bool),
+        gradient_norm=np.concatenate([r.gradient_norm, bias], axis=1), **wide,
+    )  # fmt: skip
+    assert diagnose(r)[0].kind == kind
+
+
+def test_numbers_are_those_of_the_loss_that_is_trained():
+    # sums over 32 outputs: gradients of 32 times the probe's loss
+    r = made(lambda s: 2.0, gradient=0.5, norms=4.0, rate=0.01)
+    large = replace(r, loss=32 * r.loss, gradient_norm=32 * r.gradient_norm)
+    (stall,) = find_stalls(large)
+    assert stall.height == pytest.approx(2.0)
+    assert gather(large, stall)["reach"] == pytest.approx(gather(r, stall)["reach"])

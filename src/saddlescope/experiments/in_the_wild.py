@@ -8,12 +8,13 @@ of sha256 sums before the next step is taken; scored is the last one before half
 
 **Held out.** The forecast's constants were set on the digits MLPs alone. CNNs, MNIST, parity, modular addition and attention were never looked at while they were; learning rates and scales of these were chosen by the length of their
 plateaus. The rules of diagnosis were set on planted stalls of the same causes in networks of half the width, of other activations, data and weights; scored are stalls made otherwise (`_wild_stalls.other`). Not quite blind: that the stall of a planted saddle is the first
-of its training, at which rate dead units are planted, and that noise asks for wasted steps, was settled after a first look at scored stalls.
+of its training, at which rate dead units are planted, and that noise asks for wasted steps, was settled after a first look at scored stalls. The delay of momentum, a formula without constants, took the place of a cruder one after forecasts had been scored; so did the reasons to abstain, none of which is met
+by the 180 trainings that the law is for.
 
 **Plain rules** beside: a line through the logarithm of the probe's variation, told at which size it is learned; a line through the loss; and the mean exit of the same network over its scales and seeds, as if it were known.
 
 **Known to fail**, and left so. Parity and modular addition: units turn towards the task while they are small, so that the rate of the law grows, and exits come 14% and 22% earlier than said. Attention: 10.1%, at the bound.
-Coverage: 90.3% where constants were set, as the alternatives for the next plateau and for the past are spread wider than the errors there; 68% where held out, as no alternative is a rate that drifts. (By family in the table: 17% and 0% for parity and modular addition, 83% to 100% for all others but the MNIST CNN, 44%.)
+Coverage: 68% where held out, as no alternative is a rate that drifts. (By family in the table: 17% and 0% for parity and modular addition, 89% to 100% for all others but the MNIST CNN, 44%.)
 
 **Intervals** of claims are 95%, by drawing trainings again with replacement.
 """
@@ -56,7 +57,6 @@ FAILS: dict[bool, set[tuple[str, str]]] = {
         ("parity MLP", "error"),
         ("modular addition MLP", "error"),
         ("softmax attention", "error"),
-        ("tuned on", "coverage"),
         ("held out", "coverage"),
     },
     True: {
@@ -106,11 +106,12 @@ def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
 
 def code_digest() -> str:
     """Of the code that forecasts: stored forecasts of other code are not taken."""
-    from ..watch import law
+    from ..watch import consistency, hypotheses, law
 
     module = inspect.getmodule(forecast)
     assert module is not None
-    return hashlib.sha256((inspect.getsource(module) + inspect.getsource(law)).encode()).hexdigest()[:16]
+    text = "".join(inspect.getsource(each) for each in (module, law, hypotheses, consistency))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _stored(case: Case, folder: Path) -> Trained:

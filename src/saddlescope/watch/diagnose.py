@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .evidence import gather
-from .forecast import Forecast, forecast
+from .forecast import FAR_OUTPUT, Forecast, forecast
 from .recording import Recording
 from .stalls import Stall, find_stalls
 
@@ -30,8 +30,8 @@ KINDS = {
     "unknown": "ask for a certificate of a state on it",
 }
 
-#: Most of the units, or of the weights.
-MOST, MANY = 0.9, 0.5
+#: Most of the units, or of the weights; many of them; some.
+MOST, MANY, SOME = 0.9, 0.5, 0.1
 #: `reach` below which a state is near a fixed point, and above which it is on a slope.
 NEAR, SLOPE = 0.15, 0.05
 #: The same where the layers' gains follow the law, which is better evidence: norms of wide layers, most of which lies off the leading path, make `reach` large.
@@ -44,6 +44,10 @@ LOW_LOSS, LOW_GRADIENT = 0.02, 0.02
 ALTERNATES = -0.75
 #: `push` of steps that overshoot or are held by noise; of steps too short to see within the stall (times its steps).
 OVERSHOOTS, NOISY, SHORT = 0.3, 2e-3, 0.1
+#: Part of the alternation of the losses that the probe has to show: on a fixed batch only weights alternate.
+SWINGS = 0.3
+#: `travel`, a stall's steps over the weights: above it weights whose norms stay exactly the same are not moved by rounding.
+MOVES = 1e-3
 #: `efficiency` of steps that are wasted, and a scatter of the loss that is none.
 WASTED, STEADY = 0.1, 0.01
 
@@ -111,7 +115,17 @@ def _cause(e: dict[str, float], stall: Stall, ahead: Forecast) -> tuple[str, str
     if e["saturated"] >= MOST:
         return "saturated units", f"{e['saturated']:.0%} of a layer's units are saturated on the probe"
     if e["frozen"] + e["still"] >= MANY:
+        if e["zero_gradient"] >= MANY and e["zero_gradient"] >= e["frozen"]:
+            return (
+                "unknown",
+                f"the gradient of {e['zero_gradient']:.0%} of the weights is exactly 0: a fixed point of the model on this data, or no loss reaches them (detach)",
+            )
         return "frozen", f"{e['frozen']:.0%} of the weights are frozen and {e['still']:.0%} get no gradient"
+    if e["unmoved"] >= MANY and not e["travel"] <= MOVES:
+        return (
+            "frozen",
+            f"{e['unmoved']:.0%} of the weights do not move although they get a gradient: they are not in this optimiser, or its steps are lost (in rounding, or never taken)",
+        )
     changed = e["rate_after"]
     if not stall.ongoing and (changed > 1.3 or changed < 0.75) and e["rate_change_at"] < 0.25:
         return "schedule", f"the learning rate changed by a factor {changed:.3g} where the stall ends"
@@ -123,7 +137,12 @@ def _cause(e: dict[str, float], stall: Stall, ahead: Forecast) -> tuple[str, str
 def _of_motion(e: dict[str, float], stall: Stall, ahead: Forecast) -> tuple[str, str]:
     grown = max(_or(e["gradient_growth"], 0.0), _or(e["variation_growth"], 0.0))
     near = e["reach"] < NEAR or not np.isfinite(e["reach"])
+    # data that take turns alternate too: steps have to be large, or the probe to alternate
     alternates = e["alternation"] < ALTERNATES and e["spread"] > 1e-4
+    alternates = alternates and (e["push"] > OVERSHOOTS or e["probe_alternation"] > SWINGS)
+    # a saddle is one of a product: with one matrix, where the output's bias moves, or leaves where it saturates, the same growth is that of a slope
+    saturated = e["offset"] > FAR_OUTPUT and e["bias_share"] > SOME and e["relative_height"] > MANY
+    product = not e["matrices"] < 2 and not e["bias_share"] > MANY and not saturated
     if alternates:
         return (
             "large learning rate",
@@ -136,7 +155,7 @@ def _of_motion(e: dict[str, float], stall: Stall, ahead: Forecast) -> tuple[str,
         )
     if e["push"] > OVERSHOOTS and e["relative_height"] > 0.5:
         return "large learning rate", f"each step should lower the loss by {e['push']:.0%} of itself, and does not"
-    if e["relative_height"] < LOW_LOSS and not (e["push"] > NOISY and e["spread"] > 5 * STEADY):
+    if 0 <= e["relative_height"] < LOW_LOSS and not (e["push"] > NOISY and e["spread"] > 5 * STEADY):
         return "converged", f"the loss is {e['relative_height']:.2g} of what it was"
     if ahead.status == "law" and ahead.exit is not None and not e["reach"] >= FAR and grown > GROWS:
         where = "ends" if stall.ongoing else "was to end"
@@ -144,12 +163,12 @@ def _of_motion(e: dict[str, float], stall: Stall, ahead: Forecast) -> tuple[str,
             "saddle",
             f"{ahead.reason}; what the probe sees has grown by a factor {grown:.3g}, and the plateau {where} at step {ahead.exit:.0f}",
         )
-    if near and not stall.ongoing and grown > GROWS and e["gradient_growth"] > GROWS:
+    if product and near and not stall.ongoing and grown > GROWS and e["gradient_growth"] > GROWS:
         return (
             "saddle",
             f"near a fixed point (reach {e['reach']:.2g}) the gradient grew by a factor {e['gradient_growth']:.3g} before the loss fell",
         )
-    if near and stall.ongoing and e["variation_growth"] > 2 * GROWS and e["reach"] < SLOPE:
+    if product and near and stall.ongoing and e["variation_growth"] > 2 * GROWS and e["reach"] < SLOPE:
         return (
             "saddle",
             f"near a fixed point (reach {e['reach']:.2g}) what the probe sees has grown by a factor {e['variation_growth']:.3g}",
@@ -160,7 +179,7 @@ def _of_motion(e: dict[str, float], stall: Stall, ahead: Forecast) -> tuple[str,
             "noise",
             f"steps should lower the loss by {e['push']:.2%} each, and it scatters by {e['spread']:.1%} of itself instead",
         )
-    if e["reach"] > SLOPE and e["push"] * e["steps"] < SHORT and grown < GROWS and not wasted:
+    if e["reach"] > SLOPE and e["push"] * e["steps"] < SHORT and grown < GROWS and (not wasted or e["unmoved"] >= MANY):
         return (
             "small learning rate",
             f"the slope is there (reach {e['reach']:.2g}), yet all steps of the stall should lower the loss by {e['push'] * e['steps']:.2%}",

@@ -4,17 +4,22 @@ With g the norm of the gradient, W that of all weights, L the loss and $\eta$ th
 
 - `reach` g W / L: by what part of itself the loss would fall if the weights moved by their own size along the slope. Small near a fixed point, of order 1 elsewhere.
 - `push` $\eta g^2 / L$: by what part of itself the loss should fall in one step; `efficiency`: what it falls over that. 1 where steps are short, 0 where they overshoot or noise holds the loss.
+- `offset`: the squared output over L: small near the origin, and where a bias has learned what it can.
 """
+
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .consistency import loss_scale, seen_gradients
 from .recording import Recording
-from .stalls import Stall
+from .stalls import ENOUGH, Stall
 
 
 def gather(recording: Recording, stall: Stall) -> dict[str, float]:
     """All numbers by name. They are taken on the stall alone, but for `relative_height`, learning rates and epochs."""
+    recording = replace(recording, gradient_norm=seen_gradients(recording))
     inside = (recording.step >= stall.start) & (recording.step <= stall.end)
     losses = (recording.loss_step >= stall.start) & (recording.loss_step <= stall.end)
     found = {"steps": float(stall.end - stall.start), "snapshots": float(inside.sum())}
@@ -29,6 +34,7 @@ def gather(recording: Recording, stall: Stall) -> dict[str, float]:
     found |= _of_schedule(recording, stall)
     found |= _of_epochs(recording)
     found |= _of_stillness(recording, inside)
+    found |= _of_weights(recording, inside)
     return found
 
 
@@ -54,7 +60,10 @@ def _of_losses(recording: Recording, stall: Stall, inside: NDArray) -> dict[str,
     loss = loss[np.isfinite(loss)]
     first = recording.loss[np.isfinite(recording.loss)][:20]
     start = float(np.median(first)) if first.size else float("nan")
-    found = {"relative_height": stall.height / start if start else float("nan"), "alternation": float("nan")}
+    # of a loss that can become negative no height is a small part of what it was
+    positive = start > 0 and not np.any(recording.loss < 0) and not np.any(recording.probe_loss < 0)
+    found = {"relative_height": stall.height / start if positive else float("nan"), "alternation": float("nan")}
+    found["probe_alternation"] = _parity(recording, stall, inside)
     if loss.size < 8:
         return found | {"spread": float("nan"), "drift": float("nan")}
     # what is left of a running mean over five: a trend is no alternation
@@ -72,9 +81,34 @@ def _of_losses(recording: Recording, stall: Stall, inside: NDArray) -> dict[str,
     return found
 
 
+def _parity(recording: Recording, stall: Stall, inside: NDArray) -> float:
+    """How far the probe's loss at even steps is from that at odd ones, over the same of the losses handed over: 1 where the weights swing, 0 where only the data take turns."""
+    looked = (recording.step >= stall.start) & (recording.step <= stall.end)
+    heard = _between_sides(recording.loss_step[inside], recording.loss[inside])
+    seen = _between_sides(recording.step[looked], recording.probe_loss[looked]) * loss_scale(recording)
+    return seen / heard if heard > 0 else float("nan")
+
+
+def _between_sides(step: NDArray, loss: NDArray) -> float:
+    """The difference between even and odd steps beside a parabola, 0 where it is below 3 standard errors; NaN where there are fewer than 3 of either."""
+    step, loss = step[np.isfinite(loss)], loss[np.isfinite(loss)]
+    odd = step % 2
+    if min(np.sum(odd), np.sum(1 - odd)) < 3 or loss.size < 8:
+        return float("nan")
+    t = (step - step.mean()) / np.ptp(step)
+    design = np.stack([odd, np.ones(t.size), t, t**2], axis=1).astype(float)
+    found, *_ = np.linalg.lstsq(design, loss, rcond=None)
+    left = loss - design @ found
+    error = np.sqrt(float(left @ left) / (loss.size - 4) * np.linalg.pinv(design.T @ design)[0, 0])
+    return abs(float(found[0])) if abs(found[0]) > 3 * error else 0.0
+
+
 def _of_gradients(recording: Recording, stall: Stall, inside: NDArray) -> dict[str, float]:
-    names = ("reach", "push", "gradient_growth", "gradient_left", "variation_growth", "travel")
+    names = ("reach", "push", "gradient_growth", "gradient_left", "variation_growth", "travel", "offset")
     found = dict.fromkeys(names, float("nan"))
+    output = recording.output[inside]
+    if np.any(np.isfinite(output)) and stall.height:
+        found["offset"] = float(np.nanmedian(output)) ** 2 / abs(stall.height)
     found["variation_growth"] = growth(recording.variation[inside])
     gradient = trained_gradient(recording)
     g = gradient[inside]
@@ -86,8 +120,10 @@ def _of_gradients(recording: Recording, stall: Stall, inside: NDArray) -> dict[s
     rate = recording.learning_rate[inside]
     found["gradient_growth"] = growth(g)
     highest = float(np.nanmax(gradient))
-    found["gradient_left"] = middle / highest if highest > 0 else 0.0
-    height = abs(stall.height)
+    found["gradient_left"] = middle / highest if highest > 0 else float("nan")
+    # stalls are read off the probe where it was looked at often enough; gradients are those of the loss handed over
+    probed = np.isfinite(recording.probe_loss).sum() >= ENOUGH
+    height = abs(stall.height) * (loss_scale(recording) if probed else 1.0)
     if height > 0:
         found["reach"] = middle * float(np.nanmedian(size)) / height
         if np.any(np.isfinite(rate)):
@@ -174,7 +210,7 @@ def _of_stillness(recording: Recording, inside: NDArray) -> dict[str, float]:
     """Parts of the weights, counted in numbers, that are frozen, and that should move and do not."""
     sizes = np.array([float(np.prod(shape)) if shape else 1.0 for shape in recording.weight_shapes])
     if not sizes.size or inside.sum() < 3:
-        return {"frozen": float("nan"), "still": float("nan")}
+        return dict.fromkeys(("frozen", "still", "zero_gradient", "unmoved"), float("nan"))
     norms = recording.weight_norm[inside]
     seen = np.all(np.isfinite(norms), axis=0)
     constant = seen & (np.ptp(np.where(np.isfinite(norms), norms, 0.0), axis=0) == 0)
@@ -184,7 +220,28 @@ def _of_stillness(recording: Recording, inside: NDArray) -> dict[str, float]:
     frozen = recording.frozen & (constant | ~seen)
     matrices = np.array([len(shape) >= 2 for shape in recording.weight_shapes])
     total = float(sizes[matrices].sum()) or 1.0
+    pushed = np.all(np.isfinite(gradient) & (gradient > 0), axis=0) & constant & ~recording.frozen
+    exactly = np.any(gradient == 0, axis=0) & still
     return {
         "frozen": float(sizes[matrices & frozen].sum()) / total,
         "still": float(sizes[matrices & still].sum()) / total,
+        "zero_gradient": float(sizes[matrices & exactly].sum()) / total,
+        "unmoved": float(sizes[matrices & pushed].sum()) / total,
     }
+
+
+def _of_weights(recording: Recording, inside: NDArray) -> dict[str, float]:
+    """`matrices` that are trained, where the model was seen and not a table; `bias_share`: the part of the squared gradient in the last quarter of the stall that is that of the output's bias, the last weight where it is a vector."""
+    found = dict.fromkeys(("matrices", "bias_share"), float("nan"))
+    dimensions = [len(shape) for shape in recording.weight_shapes]
+    if not dimensions or recording.facts.get("framework") is None:
+        return found
+    found["matrices"] = float(sum(d >= 2 and not f for d, f in zip(dimensions, recording.frozen, strict=True)))
+    if dimensions[-1] == 1 and not recording.frozen[-1]:
+        squares = recording.gradient_norm[inside] ** 2
+        total = np.nansum(squares, axis=1)
+        known = (total > 0) & np.isfinite(squares[:, -1])
+        if known.any():
+            share = squares[known, -1] / total[known]
+            found["bias_share"] = float(np.median(share[3 * share.size // 4 :]))
+    return found

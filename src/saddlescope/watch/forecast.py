@@ -7,6 +7,7 @@ start; for the smallest layer times a fraction, 0 for weights that know nothing 
 fit, and how far the loss falls to the next plateau: each combination is weighted by how well it fits and by the spread of $\alpha$ over training runs;
 the interval is the spread of the exits that they give, widened by `MODEL_ERROR`. The level is no guess: while f is small, $\dot S$ is twice the fall of the loss (Euler's identity),
 so the exit is where $\dot S$ reaches twice `FALL` of the height. Time is the sum of learning rates; momentum divides it by (1 - momentum), and later steps are taken at the rate of now.
+That identity is also what the forecast is held against (`consistency.py`): where the loss has fallen otherwise than the gains say, something else moves it.
 
 **Status.** "law": the gains of the layers agree, as theory says of homogeneous networks under gradient descent. "heuristic": norms or learning rate were not seen, and the law is read off the
 probe's variation, $q^{-(r-2)/r}$. "over": the loss has left the plateau. "abstains": with the reason.
@@ -20,28 +21,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .law import Laws, fit, unsaturated
+from .consistency import Falls, falls, loss_scale
+from .hypotheses import COVERAGE, INDEPENDENT, LEAST_GROWTH, LEAST_SNAPSHOTS, Abstention, hypotheses, quantiles
+from .law import unsaturated
 from .recording import Recording
 
 #: The loss has left the plateau when it has fallen by this part of its height.
 FALL = 0.1
 #: Drops to the next plateau, as parts of the height, that are thought equally likely.
 DROPS = (0.2, 0.35, 0.6)
-#: Parts of the past, in time, that are left out of a fit.
-WINDOWS = (0.15, 0.3, 0.45)
-#: ln(alpha): spread over training runs (mean and standard deviation), and the values that are tried.
-ALPHA_MEAN, ALPHA_SPREAD = 0.0, 0.7
-ALPHAS = np.linspace(-2.4, 2.4, 25)
-#: The smallest layer's part of its alpha: 0 where nothing is aligned with the task at the start, 1 for a product that starts aligned.
-FRACTIONS = (0.0, 0.1, 0.4, 1.0)
-#: Independent errors in a fit (snapshots are correlated), and the part of the past by which the law itself may be off.
-INDEPENDENT, LEAST_ERROR = 12.0, 0.003
-#: Relative standard deviation of the remaining time that the spread does not contain.
-MODEL_ERROR = 0.05
-#: The interval holds the exit with this probability.
-COVERAGE = 0.8
-#: Snapshots in the shortest window; factor by which the gain must have grown over it; agreement of gains.
-LEAST_SNAPSHOTS, LEAST_GROWTH, AGREEMENT = 6, 1.5, 1.6
+#: Agreement of gains.
+AGREEMENT = 1.6
+#: Growth of a weight within the memory of momentum, beta / (1 - beta) steps, above which velocities do not follow gradients and the clock of the law is none.
+MOST_INERTIA = 1.0
+#: Steps to the end below which the law says "now": the loss would show it.
+SOONEST = 0.5
+#: The part of a fall that may be owed to something else than the layers' gains, and the squared output at the start, over the height, that is no longer small.
+OTHERS, FAR_OUTPUT = 0.5, 0.2
+#: Classes that name no rule: optax builds every optimiser as one of these.
+UNTOLD = ("gradienttransformation", "gradienttransformationextraargs")
 
 
 @dataclass(frozen=True)
@@ -82,10 +80,6 @@ class Forecast:
         )
 
 
-class Abstention(Exception):
-    """Why there is no forecast; never leaves this room."""
-
-
 def forecast(recording: Recording, at: int | None = None, fall: float = FALL) -> Forecast:
     """The end of the plateau that the run is on at step `at` (default: the last snapshot), from what was known then.
 
@@ -113,9 +107,14 @@ def forecast(recording: Recording, at: int | None = None, fall: float = FALL) ->
 def _outside(seen: Recording) -> None:
     """What the law does not hold of, from facts."""
     facts = seen.facts
-    optimiser = facts.get("optimiser")
-    if optimiser is not None and optimiser.lower() != "sgd":
+    optimiser = facts.get("optimiser") or facts.get("optimiser_class")
+    if optimiser is not None and str(optimiser).lower() not in ("sgd", *UNTOLD):
         raise Abstention(f"the law is one of gradient descent, and the optimiser is {optimiser}")
+    rates = facts.get("learning_rates") or [0.0]
+    if max(rates) > min(rates) * (1 + 1e-9):
+        raise Abstention(
+            f"groups of weights have learning rates of their own, {min(rates):.3g} to {max(rates):.3g}: there is no one clock"
+        )
     if facts.get("normalised"):
         raise Abstention("layers are normalised, so that their norms do not say how large the function is")
     if facts.get("residual"):
@@ -159,15 +158,40 @@ def _from_norms(seen: Recording, step: int, height: float, fall: float) -> Forec
     members, gain, first = common_gain(seen)
     names = tuple(seen.weight_names[i] for i in members)
     sizes = _initial_squares(seen, members, first)
-    tau, gain = tau[first:] - tau[first], gain[first:]
     if height <= 0:
         raise Abstention(
             f"the plateau's height is {height:.3g}: a tenth of it is no level that a loss above 0 could fall by"
         )
-    levels = [2 * height * unsaturated(fall, drop) for drop in DROPS]
-    times, weights, orders, errors = _hypotheses(tau, gain, sizes, levels)
-    middle, low, high = (max(t / pace - lag, 0.0) for t in _quantiles(times, weights))
+    # gradients are those of the loss that is handed over, the height is the probe's
+    scale = loss_scale(seen)
+    if scale != 1:
+        remark += f"; the loss handed over is {scale:.3g} times the probe's, and its slope is taken to be so too"
+    fell = falls(seen, tau, gain, first, scale)
+    _same_fall(seen, fell, height)
+    rest = 0.0 if fell is None else fell.rest(height)
+    if rest > OTHERS * fall * height:
+        raise Abstention(
+            f"the loss has fallen by {rest / height:.2%} of its height by something else than what the layers gain (biases, a saturated output)"
+        )
+    tau, gain = tau[first:] - tau[first], gain[first:]
+    levels = [2 * scale * height * unsaturated(fall - rest / height, drop) for drop in DROPS]
+    times, weights, orders, inertia, errors = hypotheses(tau, gain, sizes, levels, lag * pace)
+    if np.average(inertia, weights=weights) > MOST_INERTIA:
+        raise Abstention(
+            f"momentum remembers {lag:.0f} steps, in which weights grow by more than a factor e: velocities do not follow gradients"
+        )
+    middle, low, high = (t / pace for t in quantiles(times, weights))
+    if middle < SOONEST:
+        raise Abstention("the law says that the plateau should have ended already, and the loss has not fallen")
+    low = max(low, 0.0)
+    drift = 0.0 if fell is None else fell.drift * pace * middle
+    if drift > OTHERS * fall * height:
+        raise Abstention(
+            f"the loss falls by something else than what the layers gain (biases, a saturated output): by {drift / height:.2%} of its height until the law ends the plateau"
+        )
     order = int(np.round(np.average(orders, weights=weights)))
+    if order < 2:
+        raise Abstention("fewer than two layers are small against what will be learned: that is a slope, and no saddle")
     now = gain[-1]
     evidence = {
         "gain": float(now),
@@ -175,12 +199,29 @@ def _from_norms(seen: Recording, step: int, height: float, fall: float) -> Forec
         "fit_error": float(errors),
         "remaining_steps": middle,
         "height": height,
+        "loss_scale": scale,
+        "inertia": float(np.average(inertia, weights=weights)),
         "least_initial_square": float(sizes.min()),
     }
     reason = f"{len(members)} layers share a gain of {now:.3g} in squared norm, as a homogeneous network's do under gradient descent{remark}"
     return Forecast(
         step, "law", reason, step + middle, (step + low, step + high), COVERAGE, order, names, fall, evidence
     )
+
+
+def _same_fall(seen: Recording, fell: Falls | None, height: float) -> None:
+    """Holds what was seen against what the gains imply: f near 0 at the start, and a fall that is there.
+
+    **Raises:** `Abstention`.
+    """
+    output = seen.output[np.isfinite(seen.output)]
+    if output.size and output[0] ** 2 > FAR_OUTPUT * height:
+        raise Abstention(f"the output starts at {output[0]:.3g}, far from 0: that is no saddle at the origin")
+    if fell is not None and fell.too_large(height):
+        raise Abstention(
+            f"the loss has fallen by {fell.seen / height:.2%} of its height, and what the layers gain says {fell.implied / height:.2%}: "
+            "they follow another rule, the output is not small, or the learning rate, the momentum or the loss is another than was told"
+        )
 
 
 def common_gain(seen: Recording) -> tuple[list[int], NDArray, int]:
@@ -228,58 +269,6 @@ def _initial_squares(seen: Recording, members: list[int], first: int) -> NDArray
     return np.maximum(largest, 1e-30)
 
 
-def _hypotheses(
-    tau: NDArray, gain: NDArray, sizes: NDArray, levels: list[float]
-) -> tuple[NDArray, NDArray, NDArray, float]:
-    """Remaining times (in tau), weights, orders of every combination; the relative error of the best fit."""
-    times, weights, orders, errors = [], [], [], []
-    smallest = int(np.argmin(sizes))
-    alphas, fractions = (a.ravel() for a in np.meshgrid(np.exp(ALPHAS), FRACTIONS))
-    least = fractions * alphas * sizes[smallest]
-    gaps = np.maximum(alphas[:, None] * np.delete(sizes, smallest) - least[:, None], 0.0)
-    prior = -0.5 * ((np.log(alphas) - ALPHA_MEAN) / ALPHA_SPREAD) ** 2
-    end, grown = tau[-1], False
-    for window in WINDOWS:
-        chosen = (tau >= window * end) & (gain > 0)
-        t, s = tau[chosen], gain[chosen]
-        if np.unique(s).size < LEAST_SNAPSHOTS or s[-1] < LEAST_GROWTH * s[0]:
-            continue
-        grown = True
-        laws, error = fit(t, s, gaps, least)
-        if not np.any(np.isfinite(error)):
-            continue
-        errors.append(np.sqrt(error.min()) / end)
-        log = prior - 0.5 * INDEPENDENT * error / (error.min() + (LEAST_ERROR * end) ** 2)
-        weight = np.exp(log - log.max())
-        kept = weight > 3e-4
-        laws = Laws(laws.rate[kept], gaps[kept], least[kept])
-        ends = laws.gains_where(np.array(levels), s[-1])
-        times.append(laws.times_from(s[-1], ends).ravel())
-        weights.append(np.repeat(weight[kept], len(levels)))
-        orders.append(laws.orders(ends).ravel())
-    if not times:
-        if grown:
-            raise Abstention("no law of growth fits what the layers gained")
-        raise Abstention(
-            f"too little has been seen: the gain has not grown by a factor {LEAST_GROWTH:g} over {LEAST_SNAPSHOTS} snapshots"
-        )
-    if min(errors) > 0.05:
-        raise Abstention(f"the law misses what the layers gained by {min(errors):.0%} of the time that has passed")
-    return np.concatenate(times), np.concatenate(weights), np.concatenate(orders).astype(float), float(min(errors))
-
-
-def _quantiles(times: NDArray, weights: NDArray) -> tuple[float, float, float]:
-    """Median and both ends of the interval of remaining times, each spread by `MODEL_ERROR`."""
-    z = np.linspace(-2.2, 2.2, 15)
-    spread = (times[:, None] * np.exp(MODEL_ERROR * z)).ravel()
-    weight = (weights[:, None] * np.exp(-0.5 * z**2)).ravel()
-    order = np.argsort(spread)
-    cumulative = np.cumsum(weight[order]) / weight.sum()
-    tail = (1 - COVERAGE) / 2
-    middle, low, high = (float(spread[order][np.searchsorted(cumulative, p)]) for p in (0.5, tail, 1 - tail))
-    return middle, low, high
-
-
 #: Orders that are tried where only the probe's variation was seen, and sizes of it, in the unit of the output, that count as learned.
 ORDERS, LEARNED = (2, 3, 4, 5), (0.1, 0.2, 0.4)
 
@@ -314,8 +303,10 @@ def _from_variation(seen: Recording, step: int, fall: float) -> Forecast:
     if not times:
         raise Abstention(f"too little has been seen: the probe's variation has not grown by a factor {LEAST_GROWTH:g}")
     weights = np.exp(-0.5 * INDEPENDENT * np.array(logs) / (least_error + 1e-4))
-    remaining = np.maximum(np.array(times) - step, 0.0)
-    middle, low, high = _quantiles(remaining, weights)
+    middle, low, high = quantiles(np.array(times) - step, weights)
+    if middle < SOONEST:
+        raise Abstention("the law says that the plateau should have ended already, and it has not")
+    low = max(low, 0.0)
     order = int(np.round(np.average(orders, weights=weights)))
     reason = "read off the probe's variation alone: norms of weights or the learning rate were not seen"
     evidence = {"variation": float(q[-1]), "fit_error": float(np.sqrt(least_error))}

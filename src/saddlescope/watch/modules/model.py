@@ -152,7 +152,8 @@ class TorchModel:
     def _read_optimizer(self) -> float:
         if self.optimizer is None:
             return float("nan")
-        name = type(self.optimizer).__name__
+        # trainers wrap optimisers: what steps is inside
+        name = type(getattr(self.optimizer, "optimizer", self.optimizer)).__name__
         self.facts["optimiser"] = name if name in OPTIMISERS else None
         self.facts["optimiser_class"] = name
         groups = self.optimizer.param_groups
