@@ -10,9 +10,17 @@ from .measures import measure
 from .shown import Shown
 
 
+class CannotLook(Exception):
+    """Why a model is not looked at now, in words: looking would change its training."""
+
+
+class Unfit(ValueError):
+    """What was given to a watcher does not fit together, in words."""
+
+
 @dataclass
 class Seen:
-    """A snapshot. Arrays [weights]; `layers` maps names of hidden layers to (kind, exact, measures), empty where nobody asked."""
+    """A snapshot. Arrays [weights]; `layers` maps names of hidden layers to (kind, exact, measures); `asked`: whether hidden layers were looked for."""
 
     variation: float
     output: float
@@ -22,6 +30,7 @@ class Seen:
     gradient_norm: np.ndarray
     learning_rate: float
     layers: dict[str, tuple[str, str, dict[str, float]]] = field(default_factory=dict)
+    asked: bool = False
 
 
 class AbstractModel(Protocol):
