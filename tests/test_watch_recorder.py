@@ -108,7 +108,7 @@ def test_what_is_compared_would_show_a_watcher_that_disturbs(monkeypatch):
 
     from saddlescope.watch.modules import model
 
-    monkeypatch.setattr(model, "untouched", lambda m: contextlib.nullcontext())
+    monkeypatch.setattr(model, "untouched", lambda *_: contextlib.nullcontext())
     plain, watched = (train(Noisy, (1, 6, 6), OPTIMIZERS["adamw"], watch, steps=5) for watch in (False, True))
     assert plain[0] != watched[0]
     assert plain[3] != watched[3]
@@ -159,12 +159,13 @@ class Fragile(nn.Module):
 
     def __init__(self, calls):
         super().__init__()
-        self.net, self.left = nn.Linear(3, 2), [calls]
+        self.net = nn.Linear(3, 2)
+        type(self).left = calls  # of the class: what the module itself holds is put back after a look
 
     def forward(self, x):
         if not self.training:
-            self.left[0] -= 1
-            if self.left[0] < 0:
+            type(self).left -= 1
+            if self.left < 0:
                 raise RuntimeError("the disk is on fire\nand more")
         return self.net(x)
 
@@ -186,12 +187,32 @@ def test_a_watcher_that_fails_warns_once_and_training_goes_on():
     assert any("the disk is on fire" in gap for gap in seen.facts["gaps"])
 
 
-def test_a_loss_that_is_no_number_ends_watching_and_nothing_else():
+@pytest.mark.parametrize("loss", ["high", torch.ones(3), 1j], ids=["text", "vector", "complex"])
+def test_losses_that_are_no_numbers_are_left_out_and_told_once(loss):
+    watcher = Watcher(mlp(), probe=torch.randn(8, 5), budget=None)
+    for step in range(9):
+        watcher(step, loss)
+    watcher(9, 2.0)
+    watcher.report()
+    assert watcher.failed is None
+    assert watcher.recording().loss.tolist() == [2.0]
+    (gap,) = (gap for gap in watcher.recording().facts["gaps"] if "no numbers" in gap)
+    assert gap.startswith("9 losses are no numbers and were left out, the first at step 0")
+
+
+def test_steps_beyond_64_bits_end_watching_and_a_report_is_made():
+    watcher = Watcher(mlp(), probe=torch.randn(8, 5), budget=None)
+    watcher(0, 1.0)
+    with pytest.warns(RuntimeWarning, match="less than 2\\*\\*63"):
+        watcher(2**63, 1.0)
+    assert "less than 2**63" in str(watcher.report())
+
+
+def test_a_report_of_what_makes_no_recording_is_words(monkeypatch):
     watcher = Watcher(mlp(), probe=torch.randn(8, 5))
-    with pytest.warns(RuntimeWarning, match="Training goes on"):
-        watcher(0, "high")
-    watcher(1, "high")
-    assert watcher.recording().facts["gaps"]
+    monkeypatch.setattr(Watcher, "recording", lambda _: 1 / 0)
+    with pytest.warns(RuntimeWarning, match="ZeroDivisionError"):
+        assert watcher.report() == "nothing was seen"
 
 
 def test_a_diverged_training_is_watched_to_its_end():
@@ -215,6 +236,22 @@ def test_a_diverged_training_is_watched_to_its_end():
         (lambda: {"model": 3, "probe": torch.randn(8, 5)}, "torch.nn.Module, or a function"),
         (lambda: {"model": mlp(), "probe": torch.randn(8, 5), "budget": 0.0}, "budget needs"),
         (lambda: {"model": mlp(), "probe": torch.randn(8, 5), "every": 0}, "every needs"),
+        (
+            lambda: {"model": mlp(), "probe": torch.randn(8, 5), "targets": torch.randn(7, 2)},
+            "the 8 samples .* found 7",
+        ),
+        (lambda: {"model": mlp(), "probe": torch.randn(8, 5), "targets": torch.full((8,), 2)}, "are classes"),
+        (lambda: {"model": mlp(), "probe": torch.randn(8, 5), "targets": torch.randn(8, 3)}, "shape of the outputs"),
+        (lambda: {"model": mlp(), "probe": torch.randn(8, 5), "optimizer": "sgd"}, "optimizer needs param_groups"),
+        (
+            lambda: {
+                "model": mlp(),
+                "probe": torch.randn(8, 5),
+                "targets": torch.randn(8, 2),
+                "criterion": lambda f: f,
+            },
+            "criterion\\(outputs, targets\\) failed",
+        ),
         (lambda: {"model": mlp(), "probe": torch.randn(8, 5), "out": __file__}, "out needs a folder"),
     ],
 )
@@ -233,6 +270,7 @@ class Costly:
     def __init__(self, layers, probe):
         self.now, self.costs = 0.0, {True: layers, False: probe}
         self.facts, self.names, self.shapes, self.frozen = {"framework": "test"}, ("w",), ((1,),), np.zeros(1, bool)
+        self.replaced = ()
 
     def clock(self):
         return self.now

@@ -44,6 +44,8 @@ class Budget:
         self.part, self.clock = part, clock
         self.started: float | None = None
         self.spent = 0.0
+        self.spent_on_calls = 0.0
+        self.looking = 0.0  # in the call that is going on
         self.costs: dict[str, float] = {}
         self.spent_on: dict[str, float] = {}
 
@@ -59,6 +61,17 @@ class Budget:
         own = self.elapsed() - self.spent
         return self.spent / own if own > 0 else None
 
+    def overhead_of_calls(self) -> float | None:
+        """The part of the training's own time that the calls took, without looks."""
+        own = self.elapsed() - self.spent
+        return self.spent_on_calls / own if own > 0 else None
+
+    def called(self, seconds: float) -> None:
+        """A call took so long, with the look in it if there was one."""
+        self.spent += seconds
+        self.spent_on_calls += seconds - self.looking
+        self.looking = 0.0
+
     def allows(self, kind: str) -> bool:
         """Whether a look fits, at what it is known to cost."""
         return self.wait(kind) <= 0.0
@@ -70,7 +83,8 @@ class Budget:
         # of the training's own time, so that what was spent does not pay for more
         own = self.elapsed() - self.spent
         cost = MARGIN * self.costs.get(kind, 0.0)
-        missing = self.spent + cost - self.part * own
+        # calls cannot be done without: in a loop of very short steps they alone would use the budget up, and nothing be seen
+        missing = self.spent - self.spent_on_calls + cost - self.part * own
         share = LAYERS_SHARE * self.part * own - self.spent_on.get("layers", 0.0)
         if kind == "layers":
             return max(missing / self.part, (cost - share) / (LAYERS_SHARE * self.part))
@@ -80,6 +94,7 @@ class Budget:
 
     def paid(self, kind: str, seconds: float) -> None:
         # a long look may have been a hiccup, and is forgotten slowly; a short one does not promise that the next is
+        self.looking += seconds
         self.spent_on[kind] = self.spent_on.get(kind, 0.0) + seconds
         before = self.costs.get(kind, 0.0)
         self.costs[kind] = max(seconds, 0.8 * before + 0.2 * seconds)

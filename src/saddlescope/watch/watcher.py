@@ -12,13 +12,15 @@ import numpy as np
 from .losses import Losses
 from .recording import Recording
 from .schedule import Budget, Schedule
-from .seen import AbstractModel, Seen
+from .seen import AbstractModel, CannotLook, Seen, Unfit
 from .snapshots import Snapshots
 from .summary import summary
 
 #: The recording in `out` is written again at most so often, in seconds.
 SAVE_EVERY = 60.0
 FILE = "recording.npz"
+#: Steps are kept in 64 bits.
+MOST_STEP = 2**63 - 1
 #: So many losses at most wait to be read from an accelerator.
 MOST_PENDING = 64
 
@@ -40,7 +42,8 @@ class Watcher:
     - `probe`: a fixed batch of inputs, of 64 to some hundreds of samples that look like the training's. For several arguments a tuple or a dictionary.
     - `targets`: of the probe; whole numbers are classes. With them the probe's loss is recorded, and outputs that are small against them count as zero.
     - `optimizer`: anything with `param_groups`; learning rate and momentum are read from it, and nothing is written. In JAX its name: "sgd", "adam", "adamw".
-    - `budget`: the most that watching may take, as a part of the training's own time. Kept by looking less often. None: whatever it takes.
+    - `budget`: the most that looking may take, as a part of the training's own time. Kept by looking less often. None: whatever it takes. The calls themselves
+        come on top, some 3 µs each.
     - `out`: a folder; the recording is kept there as recording.npz, written whole, once a minute at most and at the report. One that is there is gone on with
         where the steps go on, and put aside (recording-1.npz) where they begin anew.
     - `every`: snapshots are log-spaced until their distance is this many steps.
@@ -48,12 +51,13 @@ class Watcher:
     - `batches_per_epoch`, `learning_rate`, `momentum`: for the record, where nobody else knows (JAX).
     - `params`: JAX, the initial weights, so that the first look is taken, and compiled, before the training begins.
 
-    **Holds** exactly: parameters, gradients, optimiser state, buffers, modes and random states are bit for bit those of the training without a watcher. The model is
-    called in evaluation mode on the probe; hooks that users put on modules run then too.
+    **Holds** exactly: parameters, gradients, optimiser state, buffers, modes, random states and whatever else the modules hold are bit for bit those of the training without a
+    watcher (docs/watch.md says what is out of reach). A model that holds something that cannot be put back is not looked at, and the recording says why. The model
+    is called in evaluation mode on the probe; hooks that users put on modules run then too.
 
     The first look is taken when the watcher is made (so make it after loading weights) and stands at the first step handed over; its time is set-up, not watching.
 
-    **Raises:** `ValueError` at once where the model cannot compute the probe. Later nothing: a watcher that fails says so in one warning, and training goes on.
+    **Raises:** `ValueError` at once where the model cannot compute the probe, or targets, criterion and optimiser do not fit it. Later nothing: a watcher that fails says so in one warning, and training goes on.
     """
 
     def __init__(
@@ -91,6 +95,7 @@ class Watcher:
         self.saved_at = time.monotonic()
         self.pending: list[tuple[int, Any]] = []
         self.late, self.num_late = False, 0
+        self.num_unheard, self.first_unheard = 0, (0, "")
         self.not_before = -np.inf
         self.last_step: int | None = None
         self.first: Seen | None = None
@@ -108,6 +113,8 @@ class Watcher:
         begin = self.budget.clock()
         try:
             step = int(step)
+            if abs(step) > MOST_STEP:
+                raise ValueError(f"a step needs to be less than 2**63: found {step}")
             if self.last_step is None:
                 self._begin(step, params)
             elif step < self.last_step:
@@ -123,10 +130,14 @@ class Watcher:
             if self.budget.started is None:
                 self.budget.start()
             else:
-                self.budget.spent += self.budget.clock() - begin
+                self.budget.called(self.budget.clock() - begin)
 
     def _hear(self, step: int, loss: Any) -> None:
-        value = _detached(loss)
+        try:
+            value = _detached(loss)
+        except Exception as error:
+            self._not_heard(step, error)
+            return
         if isinstance(value, float) and not self.pending:
             self.losses.add(step, value)
             return
@@ -150,8 +161,17 @@ class Watcher:
             return
         self._settle(params)
         begin = self.budget.clock()
-        self.snapshots.add(step, self._look(params, layers=kind == "layers"))
-        self.budget.paid(kind, self.budget.clock() - begin)
+        names, shapes = self.model.names, self.model.shapes
+        try:
+            seen = self._look(params, layers=kind == "layers")
+        except CannotLook as reason:
+            self._gap(str(reason))
+            self.schedule.looked(step)
+            return
+        finally:
+            self.budget.paid(kind, self.budget.clock() - begin)
+        self._compare(step, names, shapes)
+        self.snapshots.add(step, seen)
         self.schedule.looked(step)
         if self.out is not None and time.monotonic() - self.saved_at > SAVE_EVERY and self.budget.allows("save"):
             begin = self.budget.clock()
@@ -161,12 +181,36 @@ class Watcher:
     def _take_losses(self, left: int) -> None:
         """Reads the losses that were handed over, but for the `left` newest."""
         count = max(len(self.pending) - left, 0)
-        for step, loss in self.pending[:count]:
-            self.losses.add(step, float(loss))
-        del self.pending[:count]
+        waiting, self.pending = self.pending[:count], self.pending[count:]
+        for step, loss in waiting:
+            try:
+                self.losses.add(step, _number(loss))
+            except Exception as error:
+                self._not_heard(step, error)
+
+    def _not_heard(self, step: int, error: Exception) -> None:
+        """One sentence tells of all losses that are no numbers."""
+        self.num_unheard += 1
+        if self.num_unheard == 1:
+            self.first_unheard = (step, f"{type(error).__name__}: {_first_line(error)}")
+
+    def _compare(self, step: int, names: tuple[str, ...], shapes: tuple[tuple[int, ...], ...]) -> None:
+        """Says which weights are others than at the look before, and has what was seen of the old ones stand where its names are now."""
+        new = [name for name in self.model.replaced if name in names]
+        if new:
+            more = f" and {len(new) - 3} more" if len(new) > 3 else ""
+            self._gap(
+                f"weights were replaced before step {step}: {', '.join(new[:3])}{more} are other tensors than at the look before"
+            )
+        if names and (self.model.names, self.model.shapes) != (names, shapes):
+            self._gap(
+                f"at step {step} the model has other weights or shapes than before: {_difference(names, shapes, self.model.names, self.model.shapes)}"
+            )
+            self.snapshots.rename(names, self.model.names)
 
     def _look(self, params: Any, *, layers: bool) -> Seen:
         seen = self.model.observe(params, layers=layers)
+        seen.asked = layers
         if self.learning_rate is not None and np.isnan(seen.learning_rate):
             seen.learning_rate = float(self.learning_rate)
         return seen
@@ -181,7 +225,9 @@ class Watcher:
             jax.block_until_ready([a for a in jax.tree.leaves(params) if hasattr(a, "block_until_ready")])
         elif torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
             torch.cuda.synchronize()
-        self.budget.spent -= self.budget.clock() - begin
+        waited = self.budget.clock() - begin
+        self.budget.spent -= waited
+        self.budget.looking += waited
 
     def _set_up(self, params: Any) -> None:
         """The first look, twice: the quicker one tells what it costs once everything is loaded and compiled."""
@@ -189,7 +235,11 @@ class Watcher:
         if self.model.waiting() is None:
             for layers in (True, False, True, False):
                 start, kind = time.perf_counter(), "layers" if layers else "probe"
-                seen = self._look(params, layers=layers)
+                try:
+                    seen = self._look(params, layers=layers)
+                except CannotLook as reason:
+                    self._gap(str(reason))
+                    break
                 self.budget.costs[kind] = min(time.perf_counter() - start, self.budget.costs.get(kind, np.inf))
                 self.first = seen if layers else self.first
         self.setup_seconds += time.perf_counter() - begin
@@ -231,8 +281,12 @@ class Watcher:
         names, gaps = self.model.names, list(self.gaps)
         fields = self.snapshots.fields(len(names))
         overhead = self.budget.overhead()
-        looked, taken = sum(bool(s.layers) for s in self.snapshots.seen), len(self.snapshots.seen)
-        if self.num_late or looked < taken:
+        if self.num_unheard:
+            where, why = self.first_unheard
+            gaps.append(f"{self.num_unheard} losses are no numbers and were left out, the first at step {where}: {why}")
+        gaps += getattr(self.model, "notes", [])
+        looked, taken = sum(s.asked for s in self.snapshots.seen), len(self.snapshots.seen)
+        if np.isfinite(self.budget.part) and (self.num_late or looked < taken):
             gaps.append(
                 f"to keep to {self.budget.part:.1%} of the training's time, {self.num_late} snapshots were taken later than planned, and hidden "
                 f"layers looked at in {looked} of {taken}"
@@ -241,6 +295,7 @@ class Watcher:
             "batches_per_epoch": self.batches_per_epoch,
             "seconds": self.budget.elapsed(),
             "overhead": overhead,
+            "overhead_of_calls": self.budget.overhead_of_calls(),
             "budget": self.budget.part if np.isfinite(self.budget.part) else None,
             "setup_seconds": self.setup_seconds,
             "every": self.schedule.every,
@@ -274,23 +329,26 @@ class Watcher:
 
     def report(self) -> Any:
         """What was seen and what it means; the recording is saved first where `out` was given. `print` it."""
-        recording = self.recording()
-        if self.out is not None:
-            try:
-                recording.save(self.out / FILE)
-            except OSError as error:
-                warnings.warn(f"saddlescope: the recording could not be saved: {error}", RuntimeWarning, stacklevel=2)
-        from .report import report
+        recording = None
+        try:  # after a long training the last thing to do is to fail
+            recording = self.recording()
+            if self.out is not None:
+                try:
+                    recording.save(self.out / FILE)
+                except OSError as error:
+                    warnings.warn(
+                        f"saddlescope: the recording could not be saved: {error}", RuntimeWarning, stacklevel=2
+                    )
+            from .report import report
 
-        try:
             return report(recording, self.out)
-        except Exception as error:  # after a long training the last thing to do is to fail
+        except Exception as error:
             warnings.warn(
                 f"saddlescope: no report could be made of what was seen: {type(error).__name__}: {_first_line(error)}. Here is a summary.",
                 RuntimeWarning,
                 stacklevel=2,
             )
-            return summary(recording)
+            return "\n".join(self.gaps) or "nothing was seen" if recording is None else summary(recording)
 
     # ------------------------------------------------------------------------------------------------ other loops
 
@@ -352,7 +410,8 @@ class Watcher:
                 if (found := {m: float(a[i, j]) for m, a in kept.measures.items() if not np.isnan(a[i, j])})
             }
             row = (getattr(kept, n)[i] for n in ("variation", "output", "probe_loss", "weight_norm", "weight_largest"))
-            self.snapshots.add(int(s), Seen(*row, kept.gradient_norm[i], float(kept.learning_rate[i]), layers))
+            rate = float(kept.learning_rate[i])
+            self.snapshots.add(int(s), Seen(*row, kept.gradient_norm[i], rate, layers, bool(layers)))
         self.schedule.first = int(before.loss_step[0])
 
 
@@ -364,6 +423,9 @@ def _adapter(model: Any, probe: Any, targets: Any, optimizer: Any, criterion: An
         if made.waiting() is None:
             try:
                 made.observe(layers=False)
+            except (Unfit, CannotLook) as error:
+                if isinstance(error, Unfit):
+                    raise
             except WRONG as error:
                 raise ValueError(
                     f"Watcher needs a probe that the model can compute: it failed with {type(error).__name__}: {_first_line(error)}."
@@ -383,7 +445,22 @@ def _detached(loss: Any) -> Any:
     """A loss without its graph: a number where that costs nothing, otherwise a copy on its device."""
     if not hasattr(loss, "detach"):
         return loss if hasattr(loss, "block_until_ready") else float(loss)
-    return float(loss.detach()) if loss.device.type == "cpu" else loss.detach().clone()
+    return loss.detach().item() if loss.device.type == "cpu" and loss.numel() == 1 else loss.detach().clone()
+
+
+def _number(loss: Any) -> float:
+    """A loss of one number, whatever its shape."""
+    shape = tuple(getattr(loss, "shape", ()))
+    if np.prod(shape, dtype=int) != 1:
+        raise ValueError(f"a loss needs to be one number: found shape {list(shape)}")
+    return float(loss.reshape(())) if shape else float(loss)
+
+
+def _difference(names: tuple, shapes: tuple, new_names: tuple, new_shapes: tuple) -> str:
+    before, now = dict(zip(names, shapes, strict=True)), dict(zip(new_names, new_shapes, strict=True))
+    found = [f"{n} is gone" for n in before if n not in now] + [f"{n} is new" for n in now if n not in before]
+    found += [f"{n} is {list(now[n])} and was {list(before[n])}" for n in now if n in before and now[n] != before[n]]
+    return ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "") or "in another order"
 
 
 def _first_line(error: BaseException) -> str:
