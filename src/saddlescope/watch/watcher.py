@@ -42,8 +42,8 @@ class Watcher:
     - `probe`: a fixed batch of inputs, of 64 to some hundreds of samples that look like the training's. For several arguments a tuple or a dictionary.
     - `targets`: of the probe; whole numbers are classes. With them the probe's loss is recorded, and outputs that are small against them count as zero.
     - `optimizer`: anything with `param_groups`; learning rate and momentum are read from it, and nothing is written. In JAX its name: "sgd", "adam", "adamw".
-    - `budget`: the most that looking may take, as a part of the training's own time. Kept by looking less often. None: whatever it takes. The calls themselves
-        come on top, some 3 µs each.
+    - `budget`: the most that looking may take, as a part of the training's own time. Kept by looking less often. None: whatever it takes. In a short
+        training the few looks that a forecast needs may take up to three times that; the calls themselves come on top, some 3 µs each.
     - `out`: a folder; the recording is kept there as recording.npz, written whole, once a minute at most and at the report. One that is there is gone on with
         where the steps go on, and put aside (recording-1.npz) where they begin anew.
     - `every`: snapshots are log-spaced until their distance is this many steps.
@@ -122,7 +122,7 @@ class Watcher:
             self.last_step = step
             if loss is not None:
                 self._hear(step, loss)
-            if self.schedule.due(step) and begin >= self.not_before:
+            if self.schedule.due(step) and (begin >= self.not_before or step >= self.schedule.floor):
                 self._consider(step, params, begin)
         except Exception as error:
             self._give_up(error)
@@ -149,6 +149,9 @@ class Watcher:
     def _consider(self, step: int, params: Any, now: float) -> None:
         """Looks, at as much as the budget allows, or remembers until when it does not allow anything."""
         kind = next((k for k in ("layers", "probe") if self.budget.allows(k)), None)
+        if kind is None and step >= self.schedule.floor:
+            self.schedule.passed(step)
+            kind = "probe" if self.budget.allows_floor() else None
         if kind is None:
             self.num_late += not self.late
             self.late = True
@@ -288,7 +291,7 @@ class Watcher:
         looked, taken = sum(s.asked for s in self.snapshots.seen), len(self.snapshots.seen)
         if np.isfinite(self.budget.part) and (self.num_late or looked < taken):
             gaps.append(
-                f"to keep to {self.budget.part:.1%} of the training's time, {self.num_late} snapshots were taken later than planned, and hidden "
+                f"to keep looks to {self.budget.part:.1%} of the training's time, {self.num_late} snapshots were taken later than planned, and hidden "
                 f"layers looked at in {looked} of {taken}"
             )
         facts = dict(self.model.facts) | {

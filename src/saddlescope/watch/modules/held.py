@@ -27,7 +27,10 @@ from ..seen import CannotLook
 MOST_BYTES = 2**30
 #: Objects of these packages are the training's own machinery (trainers, loaders, optimisers, loggers): a forward pass does not change them.
 MACHINERY = frozenset(
-    "torch lightning pytorch_lightning lightning_fabric accelerate deepspeed saddlescope logging threading multiprocessing concurrent asyncio tqdm wandb".split()
+    (
+        *("torch", "lightning", "pytorch_lightning", "lightning_fabric", "accelerate", "deepspeed", "saddlescope"),
+        *("logging", "threading", "multiprocessing", "concurrent", "asyncio", "tqdm", "wandb"),
+    )
 )
 PLAIN = (int, float, complex, str, bytes, bool, type(None), type(Ellipsis), type(NotImplemented), range, slice)
 PLAIN += (type, types.ModuleType, types.BuiltinFunctionType, types.CodeType, types.MappingProxyType, property)
