@@ -617,6 +617,15 @@ def test_steps_that_go_back_replace_what_was_seen_of_them(tmp_path):
     assert any("steps went back from 19 to 12" in gap for gap in seen.facts["gaps"])
 
 
+def test_steps_that_go_back_again_and_again_are_counted():
+    watcher = Watcher(mlp(), probe=torch.randn(8, 5), budget=None)
+    for n in range(60):
+        watcher(n % 10, 1.0)
+    gaps = watcher.recording().facts["gaps"]
+    assert len(gaps) <= 4
+    assert "steps went back 5 times in all" in gaps[-1]
+
+
 def test_the_same_step_twice_is_no_restart():
     watcher = Watcher(mlp(), probe=torch.randn(8, 5), budget=None, every=1)
     for step in range(5):

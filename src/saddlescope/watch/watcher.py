@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from .losses import Losses
+from .heard import Heard
 from .recording import Recording
+from .resume import resumed
 from .schedule import Budget, Schedule
 from .seen import AbstractModel, CannotLook, Seen, Unfit
 from .snapshots import Snapshots
@@ -19,10 +20,10 @@ from .summary import summary
 #: The recording in `out` is written again at most so often, in seconds.
 SAVE_EVERY = 60.0
 FILE = "recording.npz"
+#: Steps that go back are told one by one so often, then counted.
+MOST_BACK = 3
 #: Steps are kept in 64 bits.
 MOST_STEP = 2**63 - 1
-#: So many losses at most wait to be read from an accelerator.
-MOST_PENDING = 64
 
 
 class Watcher:
@@ -83,7 +84,7 @@ class Watcher:
         if not (isinstance(every, int) and every >= 1):
             raise ValueError(f"every needs a number of steps, at least 1: found {every!r}.")
         self.model = _adapter(model, probe, targets, optimizer, criterion)
-        self.losses, self.snapshots = Losses(), Snapshots()
+        self.heard, self.snapshots = Heard(), Snapshots()
         self.schedule, self.budget = Schedule(every), Budget(np.inf if budget is None else budget)
         self.out = None if out is None else Path(out)
         self.batches_per_epoch, self.learning_rate = batches_per_epoch, learning_rate
@@ -93,10 +94,9 @@ class Watcher:
         self.gaps: list[str] = []
         self.setup_seconds = 0.0
         self.saved_at = time.monotonic()
-        self.pending: list[tuple[int, Any]] = []
         self.late, self.num_late = False, 0
-        self.num_unheard, self.first_unheard = 0, (0, "")
         self.not_before = -np.inf
+        self.num_back = 0
         self.last_step: int | None = None
         self.first: Seen | None = None
         if self.out is not None and self.out.exists() and not self.out.is_dir():
@@ -121,7 +121,7 @@ class Watcher:
                 self._go_back(step)
             self.last_step = step
             if loss is not None:
-                self._hear(step, loss)
+                self.heard.hear(step, loss)
             if self.schedule.due(step) and (begin >= self.not_before or step >= self.schedule.floor):
                 self._consider(step, params, begin)
         except Exception as error:
@@ -131,20 +131,6 @@ class Watcher:
                 self.budget.start()
             else:
                 self.budget.called(self.budget.clock() - begin)
-
-    def _hear(self, step: int, loss: Any) -> None:
-        try:
-            value = _detached(loss)
-        except Exception as error:
-            self._not_heard(step, error)
-            return
-        if isinstance(value, float) and not self.pending:
-            self.losses.add(step, value)
-            return
-        # on an accelerator a loss is a promise: asking for it at once would have the training wait for it
-        self.pending.append((step, value))
-        if len(self.pending) > MOST_PENDING:
-            self._take_losses(MOST_PENDING // 2)
 
     def _consider(self, step: int, params: Any, now: float) -> None:
         """Looks, at as much as the budget allows, or remembers until when it does not allow anything."""
@@ -180,22 +166,6 @@ class Watcher:
             begin = self.budget.clock()
             self.save_to_folder()
             self.budget.paid("save", self.budget.clock() - begin)
-
-    def _take_losses(self, left: int) -> None:
-        """Reads the losses that were handed over, but for the `left` newest."""
-        count = max(len(self.pending) - left, 0)
-        waiting, self.pending = self.pending[:count], self.pending[count:]
-        for step, loss in waiting:
-            try:
-                self.losses.add(step, _number(loss))
-            except Exception as error:
-                self._not_heard(step, error)
-
-    def _not_heard(self, step: int, error: Exception) -> None:
-        """One sentence tells of all losses that are no numbers."""
-        self.num_unheard += 1
-        if self.num_unheard == 1:
-            self.first_unheard = (step, f"{type(error).__name__}: {_first_line(error)}")
 
     def _compare(self, step: int, names: tuple[str, ...], shapes: tuple[tuple[int, ...], ...]) -> None:
         """Says which weights are others than at the look before, and has what was seen of the old ones stand where its names are now."""
@@ -257,12 +227,14 @@ class Watcher:
             self.schedule.looked(step)
 
     def _go_back(self, step: int) -> None:
-        self._take_losses(0)
+        self.heard.take(0)
         assert self.last_step is not None
-        self._gap(
-            f"steps went back from {self.last_step} to {step}: what was seen of {step} to {self.last_step} before is replaced by what came after"
-        )
-        self.losses.go_back(step)
+        self.num_back += 1
+        if self.num_back <= MOST_BACK:  # the others are counted
+            self._gap(
+                f"steps went back from {self.last_step} to {step}: what was seen of {step} to {self.last_step} before is replaced by what came after"
+            )
+        self.heard.losses.go_back(step)
         self.snapshots.go_back(step)
         self.schedule.go_back(step)
 
@@ -279,14 +251,17 @@ class Watcher:
 
     def recording(self) -> Recording:
         """What was seen so far."""
-        self._take_losses(0)
-        step, loss = self.losses.arrays()
+        self.heard.take(0)
+        step, loss = self.heard.losses.arrays()
         names, gaps = self.model.names, list(self.gaps)
         fields = self.snapshots.fields(len(names))
         overhead = self.budget.overhead()
-        if self.num_unheard:
-            where, why = self.first_unheard
-            gaps.append(f"{self.num_unheard} losses are no numbers and were left out, the first at step {where}: {why}")
+        if self.heard.missed:
+            gaps.append(self.heard.sentence())
+        if self.num_back > MOST_BACK:
+            gaps.append(
+                f"steps went back {self.num_back} times in all: what was seen of them before is replaced each time"
+            )
         gaps += getattr(self.model, "notes", [])
         looked, taken = sum(s.asked for s in self.snapshots.seen), len(self.snapshots.seen)
         if np.isfinite(self.budget.part) and (self.num_late or looked < taken):
@@ -391,30 +366,7 @@ class Watcher:
             n = next(n for n in range(1, 10**6) if not (self.out / f"recording-{n}.npz").exists())
             os.replace(self.out / FILE, self.out / f"recording-{n}.npz")
             return
-        last = int(max(before.loss_step[-1], before.step[-1] if before.step.size else 0))
-        kept = before.until(step - 1)
-        self.gaps += [
-            gap for gap in kept.facts["gaps"] if gap.startswith("steps went back") or gap.startswith("the training was")
-        ]
-        if step > last:
-            self._gap(f"the training was gone on with at step {step}: nothing was seen between {last} and {step}")
-        else:
-            self._gap(
-                f"the training was gone on with at step {step}: what was seen of {step} to {last} before is replaced by what came after"
-            )
-        for s, value in zip(kept.loss_step, kept.loss, strict=True):
-            self.losses.add(int(s), float(value))
-        for i, s in enumerate(kept.step):
-            layers = {
-                name: (kind, exact, found)
-                for j, (name, kind, exact) in enumerate(
-                    zip(kept.layer_names, kept.layer_kind, kept.layer_exact, strict=True)
-                )
-                if (found := {m: float(a[i, j]) for m, a in kept.measures.items() if not np.isnan(a[i, j])})
-            }
-            row = (getattr(kept, n)[i] for n in ("variation", "output", "probe_loss", "weight_norm", "weight_largest"))
-            rate = float(kept.learning_rate[i])
-            self.snapshots.add(int(s), Seen(*row, kept.gradient_norm[i], rate, layers, bool(layers)))
+        self.gaps += resumed(before, step, self.heard.losses, self.snapshots)
         self.schedule.first = int(before.loss_step[0])
 
 
@@ -442,21 +394,6 @@ def _adapter(model: Any, probe: Any, targets: Any, optimizer: Any, criterion: An
         f"Watcher needs a torch.nn.Module, or a function apply(params, x): found a {type(model).__name__}. In JAX hand over the weights at "
         "each step: watcher(step, loss, params)."
     )
-
-
-def _detached(loss: Any) -> Any:
-    """A loss without its graph: a number where that costs nothing, otherwise a copy on its device."""
-    if not hasattr(loss, "detach"):
-        return loss if hasattr(loss, "block_until_ready") else float(loss)
-    return loss.detach().item() if loss.device.type == "cpu" and loss.numel() == 1 else loss.detach().clone()
-
-
-def _number(loss: Any) -> float:
-    """A loss of one number, whatever its shape."""
-    shape = tuple(getattr(loss, "shape", ()))
-    if np.prod(shape, dtype=int) != 1:
-        raise ValueError(f"a loss needs to be one number: found shape {list(shape)}")
-    return float(loss.reshape(())) if shape else float(loss)
 
 
 def _difference(names: tuple, shapes: tuple, new_names: tuple, new_shapes: tuple) -> str:
