@@ -210,16 +210,9 @@ def test_gradient_descent_is_predicted_to_first_order_in_its_step():
         assert abs(stage.t_end - t) < stage.t_end_error + 0.05
 
 
-def test_ten_thousand_units_take_less_than_a_second_and_end_as_when_units_leave_one_by_one(monkeypatch):
+def test_ten_thousand_units_end_as_when_units_leave_one_by_one(monkeypatch):
     problem = orthogonal(norms=[1.0, 1.3, 0.8, 1.1], targets=[1.5, -0.5, 1.0, -0.4], units=10_000)
-    predict(problem.network, problem.objective)  # what has to be compiled
-    took = []
-    for _ in range(3):
-        began = time.process_time()
-        prediction = predict(problem.network, problem.objective)
-        took.append(time.process_time() - began)
-    # measured: 0.5 s of an idle core; the best of three, because others share it
-    assert min(took) < 1.0
+    prediction = predict(problem.network, problem.objective)
     monkeypatch.setattr(late, "STRIDE", 1.0)
     for coarse, fine in zip(prediction.stages, predict(problem.network, problem.objective).stages, strict=True):
         assert coarse.cost.evaluations < 0.8 * fine.cost.evaluations

@@ -184,3 +184,40 @@ def test_a_run_of_ours_is_not_watched_and_nothing_is_overwritten(tmp_path, saved
     assert "--out" in capsys.readouterr().err
     assert (run / "summary.json").read_text() == kept
     assert not (run / "report.html").exists()
+
+
+def test_a_page_has_one_picture_a_panel_and_none_of_what_was_not_seen(tmp_path):
+    report(plateau(), tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("<img ") == 4
+    assert "auto-fit" in page  # one column where there is no room for two
+    step = np.arange(0, 2000, 10)
+    loss = np.where(step < 1000, 1.0, 0.1 + 0.9 * np.exp(-np.maximum(step - 1000, 0) / 50))
+    seen = report(Recording.of(loss_step=step, loss=loss), tmp_path)
+    assert len(seen.cards) == 2
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("<img ") == 2
+    assert "effective width of each layer" not in page
+
+
+def test_sentences_begin_with_capitals_and_names_stay_as_they_are(tmp_path):
+    r = plateau()
+    r.facts |= {"gaps": ["nothing was seen of it"], "skipped": ["m_5.pt: damaged"]}
+    report(r, tmp_path)
+    text = re.sub(r"<[^>]+>", "\n", (tmp_path / "report.html").read_text())
+    assert "Nothing was seen of it" in text
+    assert "m_5.pt: damaged" in text
+    assert not re.findall(r"[a-z]\. [a-z]", text)
+
+
+def test_two_stalls_of_one_kind_have_names_of_their_own():
+    from saddlescope import plots
+
+    x, nothing = np.arange(100.0), np.zeros(0)
+    stalls = ((0, 40, "unknown"), (60, 99, "unknown"))
+    view = plots.WatchView(x, x, x, x, stalls, x, np.zeros((100, 0)), (), "", nothing, nothing, nothing, nothing)
+    (_, linear), (_, logarithmic) = plots.watch_panels(view)
+    names = [t.get_text() for t in linear.axes[0].get_legend().get_texts()]
+    assert names == ["1: unknown, 0 to 40", "2: unknown, 60 to 99"]
+    assert logarithmic.axes[0].get_xscale() == "log"
+    assert {"1", "2"} <= {t.get_text() for t in linear.axes[0].texts}

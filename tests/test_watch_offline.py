@@ -340,3 +340,97 @@ def test_a_recording_read_from_checkpoints_is_saved_like_any_other(tmp_path):
     seen = read(tmp_path)
     seen.save(tmp_path / "b.npz")
     assert Recording.load(tmp_path / "b.npz").facts == seen.facts
+
+
+# ------------------------------------------------------------------------------------------------ tables as people have them
+
+STEPS = range(0, 400, 10)
+HEADS = {
+    "semicolons, decimal commas": "step;loss\n" + "".join(f"{s};{str(1 / (1 + s)).replace('.', ',')}\n" for s in STEPS),
+    "tabs": "step\tloss\n" + "".join(f"{s}\t{1 / (1 + s)}\n" for s in STEPS),
+    "blank lines first": "\n \n\nstep,loss\n" + "".join(f"{s},{1 / (1 + s)}\n" for s in STEPS),
+    "TensorBoard": "Wall time,Step,Value\n" + "".join(f"1700000000.5,{s},{1 / (1 + s)}\n" for s in STEPS),
+    "wandb": '"Step","run-1 - train/loss","run-1 - train/loss__MIN"\n'
+    + "".join(f'"{s}","{1 / (1 + s)}","0"\n' for s in STEPS),
+    "thousands": "step,loss\n" + "".join(f'"{s:,}",{1 / (1 + s)}\n' for s in STEPS),
+    "descending": "step,loss\n" + "".join(f"{s},{1 / (1 + s)}\n" for s in reversed(STEPS)),
+    "in no order": "step,loss\n"
+    + "".join(f"{10 * s},{1 / (1 + 10 * s)}\n" for s in np.random.default_rng(0).permutation(len(STEPS))),
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_no_row_of_a_table_is_lost_however_it_is_written(name, tmp_path):
+    write(tmp_path / "t.csv", HEADS[name])
+    seen = read(tmp_path / "t.csv")
+    assert seen.loss_step.tolist() == list(STEPS)
+    np.testing.assert_allclose(seen.loss, [1 / (1 + s) for s in STEPS], rtol=1e-12)
+    assert any("no order" in gap for gap in seen.facts["gaps"]) == (name in ("descending", "in no order"))
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("step,loss\n" + "".join(f"{s / 1000},1\n" for s in STEPS), "whole numbers as steps: found 0.01"),
+        ("step,loss\n" + "".join(f"{s % 10},1\n" for s in range(50)), "begin anew at 0 in 4 rows"),
+        ("step,loss\n" + "".join(f"{s},1e308\n" for s in STEPS), "losses below 1e"),
+    ],
+    ids=["fractions", "batches of epochs", "too large"],
+)
+def test_tables_that_would_lose_rows_are_refused(text, complaint, tmp_path):
+    write(tmp_path / "t.csv", text)
+    with pytest.raises(ValueError, match=complaint) as error:
+        read(tmp_path / "t.csv")
+    assert "\n" not in str(error.value)
+
+
+def test_many_restarts_are_one_line_and_replace_what_they_repeat(tmp_path):
+    rows = [s for start in range(0, 400, 100) for s in range(start, start + 120)]
+    write(tmp_path / "t.csv", "step,loss\n" + "".join(f"{s},{n}\n" for n, s in enumerate(rows)))
+    seen = read(tmp_path / "t.csv")
+    assert seen.loss_step.tolist() == list(range(420))
+    assert seen.loss.tolist() == [max(n for n, r in enumerate(rows) if r == s) for s in range(420)]
+    assert len(seen.facts["gaps"]) == 3
+    assert "went back from 119 to 100" in seen.facts["gaps"][0]
+    write(tmp_path / "u.csv", "step,loss\n" + "".join(f"{s + 100 * r},{s}\n" for r in range(9) for s in range(150)))
+    (gap,) = read(tmp_path / "u.csv").facts["gaps"]
+    assert gap.startswith("steps went back 8 times, by 49 at most")
+    assert gap.endswith("400 rows")
+
+
+def test_a_large_table_is_bounded_and_its_rare_columns_stay(tmp_path):
+    rows = "".join(f"{s},1,0.1,{0.5 if s % 5000 == 0 else ''}\n" for s in range(50_000))
+    write(tmp_path / "t.csv", "step,loss,lr,q\n" + rows)
+    seen = read(tmp_path / "t.csv")
+    assert 4000 <= seen.step.size < 5000
+    assert np.sum(np.isfinite(seen.variation)) == 10
+    assert seen.loss.size <= 20_000
+
+
+def test_bad_headers_steps_and_garbage_are_told_as_what_they_are(tmp_path):
+    def header(entry):
+        text = json.dumps({"a": entry}).encode()
+        return len(text).to_bytes(8, "little") + text + b"\0" * 16
+
+    for name, entry in {
+        "list": {"dtype": ["F32"], "shape": [4], "data_offsets": [0, 16]},
+        "endless": {"dtype": "F32", "shape": [float("inf")], "data_offsets": [0, 16]},
+    }.items():
+        (tmp_path / f"{name}.safetensors").write_bytes(header(entry))
+        with pytest.raises(ValueError, match="list" if name == "list" else "endless"):
+            read(tmp_path / f"{name}.safetensors")
+    (tmp_path / "garbage.pt").write_bytes(b"garbage")
+    with pytest.raises(ValueError, match="damaged") as error:
+        read(tmp_path / "garbage.pt")
+    assert "trust_pickle" not in str(error.value)
+    folder = tmp_path / "steps"
+    folder.mkdir()
+    weights = {"a.weight": torch.ones(8, 4), "b.weight": torch.ones(2, 8)}
+    torch.save({"model": weights, "step": 10**30}, folder / "m_2.pt")
+    torch.save({"model": weights, "step": -5}, folder / "m_7.pt")
+    torch.save({"a.weight": torch.zeros(0, 4), "b.weight": torch.zeros(2, 0)}, folder / "m_9.pt")
+    seen = read(folder)
+    assert seen.step.tolist() == [2, 7]
+    assert any(s.startswith("m_9.pt") for s in seen.facts["skipped"])
+    torch.save({n: w * torch.inf for n, w in weights.items()}, folder / "m_8.pt")
+    assert not np.isfinite(read(folder).weight_norm[-1]).any()

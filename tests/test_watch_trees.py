@@ -97,7 +97,7 @@ def test_an_equinox_module_is_its_own_tree():
 
 def test_a_tree_like_flaxs_is_named_by_its_keys():
     tree = {"params": {"Dense_0": {"kernel": jnp.ones((4, 6)), "bias": jnp.zeros(6)}, "count": jnp.int32(3)}}
-    names, spacing = named_arrays(tree)
+    names, spacing, _ = named_arrays(tree)
     assert list(names) == ["params.Dense_0.bias", "params.Dense_0.kernel"]
     assert spacing == 2.0**-23
 
@@ -199,3 +199,71 @@ def test_a_callback_has_no_other_methods():
     assert callback.on_anything_at_all(1, two=2) is None
     with pytest.raises(AttributeError):
         callback.forward()
+
+
+def watched(apply, params, steps=3, **options):
+    watcher = Watcher(apply, probe=np.ones((4, 5), np.float32), budget=None, every=1, **options)
+    for step in range(steps):
+        watcher(step, jnp.ones(1), params)
+    assert watcher.failed is None
+    return watcher.recording()
+
+
+def test_no_weight_is_lost_where_names_collide():
+    a, b = jnp.ones((5, 6)), 2 * jnp.ones((6, 2))
+    seen = watched(lambda p, x: x @ p["a.b"] @ p["a"]["b"], {"a.b": a, "a": {"b": b}})
+    assert sorted(seen.weight_shapes) == [(5, 6), (6, 2)]
+    assert len(set(seen.weight_names)) == 2
+    assert seen.loss.tolist() == [1.0] * 3  # each of shape (1,)
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["plain", "inside jit and a type"])
+def test_layers_follow_the_use_of_weights_not_their_place_in_the_tree(nested):
+    import collections
+
+    def product(p, x):
+        if nested:
+            return jax.jit(lambda w, v, x: (x @ w.astype(jnp.float32)) @ v)(p["a"], p["b"], x)
+        return x @ p["a"] @ p["b"]
+
+    params = collections.OrderedDict(b=jnp.ones((6, 5)), a=jnp.ones((5, 6)))
+    seen = watched(product, params)
+    assert seen.weight_names == ("b", "a")
+    assert seen.layer_names == ("a",)
+    turned = watched(lambda p, x: x @ p["b"].T @ p["a"].T, params)
+    assert turned.layer_names == ("b",)
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda f: {"loss": f, "logits": 2 * f}, lambda f: {"f": 2 * f}, lambda f: (2 * f, {"aux": 1})]
+)
+def test_outputs_in_dictionaries_are_taken(wrap):
+    params = {"a": jnp.ones((5, 2))}
+    seen = watched(lambda p, x: wrap(x @ p["a"]), params)
+    assert seen.output[0] == 10.0
+
+
+def test_what_is_not_looked_at_and_losses_that_are_no_numbers_are_told():
+    params = {"a": jnp.ones((5, 2), jnp.complex64), "c": jnp.ones(2)}
+    watcher = Watcher(lambda p, x: jnp.real(x @ p["a"]) + p["c"], probe=np.ones((4, 5)), budget=None, every=1)
+    gone = jnp.ones(())
+    gone.delete()
+    for step, loss in enumerate((jnp.ones(2), gone, jnp.float32(3.0))):
+        watcher(step, loss, params)
+    assert "losses are no numbers" in str(watcher.report())
+    seen = watcher.recording()
+    assert seen.weight_names == ("c",)
+    assert seen.loss.tolist() == [3.0]
+    assert "complex weights are not looked at: a" in seen.facts["gaps"]
+    assert any(gap.startswith("2 losses are no numbers") for gap in seen.facts["gaps"])
+
+
+def test_weights_that_come_later_are_told_and_keep_their_columns():
+    watcher = Watcher(lambda p, x: x @ p["b"], probe=np.ones((4, 5), np.float32), budget=None, every=1)
+    watcher(0, 1.0, {"b": jnp.ones((5, 2))})
+    watcher(1, 1.0, {"a": jnp.ones(3), "b": jnp.ones((5, 2))})
+    seen = watcher.recording()
+    assert seen.weight_names == ("a", "b")
+    assert np.isnan(seen.weight_norm[0, 0])
+    assert seen.weight_norm[0, 1] == seen.weight_norm[1, 1]
+    assert any("a is new" in gap for gap in seen.facts["gaps"])

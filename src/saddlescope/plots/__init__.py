@@ -18,7 +18,7 @@ from ._run import run_figure
 from ._save import save
 from ._scoreboard import ScoredEnd, scoreboard
 from ._strips import Strip, strips
-from ._watch import WatchView, watch_figure
+from ._watch import WatchView, watch_panels
 
 __all__ = [
     "Curve",
@@ -45,5 +45,5 @@ __all__ = [
     "save",
     "scoreboard",
     "strips",
-    "watch_figure",
+    "watch_panels",
 ]

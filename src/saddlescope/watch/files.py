@@ -24,6 +24,8 @@ TYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16
 TYPES |= {"F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2"}
 TYPES |= {f"{kind}{bits}": f"{name}{bits}" for kind, name in (("I", "int"), ("U", "uint")) for bits in (8, 16, 32, 64)}
 TYPES["BOOL"] = "bool"
+#: A larger number, or one below 0, is no step that was counted.
+MOST_STEP = 2**53
 MOST_HEADER = 100 * 2**20
 TRUST = "It may hold Python code. If you made it yourself, read it with trust_pickle=True."
 
@@ -85,11 +87,11 @@ def read_safetensors(path: Path) -> dict[str, np.ndarray]:
                 for n, e in header.items()
                 if n != "__metadata__"
             }
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             raise ValueError(f"{label} needs to be a safetensors file: its header cannot be read.") from error
         arrays = {}
         for name, (kind, shape, start, stop) in entries.items():
-            if kind not in TYPES:
+            if not isinstance(kind, str) or kind not in TYPES:
                 raise ValueError(f"{label}, array {name!r}: numbers of type {kind} are not known.")
             named = TYPES[kind]
             dtype = np.dtype(getattr(ml_dtypes, named) if named.startswith(("bf", "float8")) else named)
@@ -116,6 +118,10 @@ def _read_torch(path: Path, trust_pickle: bool) -> tuple[dict[str, Any], int | N
     with path.open("rb"):  # a missing or closed file is an error of the system, not of the content
         pass
     _no_bomb(path, label)
+    if not _looks_whole(path):
+        raise ValueError(
+            f"{label} cannot be read, the file is damaged: it is neither an archive nor a pickle, as PyTorch writes them."
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -128,9 +134,7 @@ def _read_torch(path: Path, trust_pickle: bool) -> tuple[dict[str, Any], int | N
     if hasattr(held, "state_dict"):
         held = held.state_dict()
     if isinstance(held, Mapping):
-        step = next(
-            (int(held[n]) for n in STEPS if isinstance(held.get(n), int) and not isinstance(held.get(n), bool)), None
-        )
+        step = next((held[n] for n in STEPS if type(held.get(n)) is int and 0 <= held[n] <= MOST_STEP), None)
         optimizers = [held[n] for n in ("optimizer", "optimizer_state_dict", "optim") if n in held]
         optimizers += list(held["optimizer_states"]) if isinstance(held.get("optimizer_states"), list) else []
         rate = _rate(optimizers)
@@ -152,6 +156,24 @@ def _read_torch(path: Path, trust_pickle: bool) -> tuple[dict[str, Any], int | N
             seen.add(where)
             arrays[str(name)] = a.detach()
     return {n: _Tensor(a) for n, a in arrays.items()}, step, rate
+
+
+def _looks_whole(path: Path) -> bool:
+    """Whether a file begins as PyTorch's do: an archive that can be opened, or a pickle that can be taken apart up to its end (nothing of it is run)."""
+    import pickletools
+    import zipfile
+
+    with path.open("rb") as file:
+        start = file.read(4)
+        if start == b"PK\x03\x04":
+            return zipfile.is_zipfile(path)
+        file.seek(0)
+        try:
+            for _ in pickletools.genops(file):
+                pass
+        except Exception:  # whatever it is, it is no pickle
+            return False
+    return True
 
 
 def _no_bomb(path: Path, label: str) -> None:

@@ -132,8 +132,14 @@ def _gathered(
             continue
         for w, a in saved.weights.items():
             moved[w] = moved[w] or not np.array_equal(a, first_values[w], equal_nan=True)
-        read_.append((step, name, _seen(saved.weights, saved.epsilon, saved.learning_rate)))
-    if shapes is None:
+        try:
+            with np.errstate(all="ignore"):  # weights may be infinite: what is measured of them is then NaN
+                seen = _seen(saved.weights, saved.epsilon, saved.learning_rate)
+        except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:  # LAPACK on numbers that are none
+            skipped.append(f"{name}: its weights cannot be measured: {_said(error)}")
+            continue
+        read_.append((step, name, seen))
+    if shapes is None or not read_:
         reasons = "; ".join(skipped[:3])
         raise ValueError(f"{os.fspath(folder)!r} holds {len(found)} checkpoints, and none can be read: {reasons}")
     snapshots = Snapshots()

@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+import re
 
 import numpy as np
 
@@ -11,7 +12,8 @@ from .report import Report
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 62rem; margin: 0 auto; padding: 1rem; }
-h1 { font-size: 1.4rem; overflow-wrap: anywhere; } h2 { font-size: 1.1rem; margin-top: 2rem; } img { max-width: 100%; height: auto; }
+h1 { font-size: 1.4rem; overflow-wrap: anywhere; } h2 { font-size: 1.1rem; margin-top: 2rem; } img { width: 100%; max-width: 34rem; height: auto; }
+.panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); gap: .5rem; } li { overflow-wrap: anywhere; }
 .card { border: 1px solid #ccc; border-left: .4rem solid #6b6b6b; border-radius: .3rem; padding: .6rem 1rem; margin: .8rem 0; }
 .card.saddle { border-left-color: #0072b2; } .card.converged { border-left-color: #009e73; } .kind { font-weight: 650; }
 table { border-collapse: collapse; font-size: .85rem; } td, th { text-align: left; padding: .15rem .8rem .15rem 0; border-bottom: 1px solid #e4e4e4; }
@@ -28,18 +30,19 @@ def page(report: Report) -> str:
         f"<title>saddlescope: {title}</title><style>{STYLE}</style></head><body><h1>{title}</h1>",
         f"<p class='lead'>{html.escape(_lead(report))}</p>",
     ]
-    figure = _figure(report)
-    if figure:
-        words = "loss with plateaus shaded, on linear and logarithmic time; effective width of each layer; forecast of the exit against time"
-        parts.append(f"<img alt='{words}' src='data:image/png;base64,{figure}'>")
+    panels = [
+        f"<img alt='{html.escape(words)}' src='data:image/png;base64,{picture}'>" for words, picture in _panels(report)
+    ]
+    if panels:
+        parts.append(f"<div class='panels'>{''.join(panels)}</div>")
     parts.append("<h2>Stalls</h2>")
     if report.problem:
         parts.append(f"<p>{html.escape(report.problem)}</p>")
     elif not report.cards:
         parts.append("<p>No stall: the loss never stood still.</p>")
     parts += [_card(card) for card in report.cards]
-    parts += ["<h2>Forecast</h2>", f"<p>{html.escape(str(report.now))}</p>"]
-    missing = [*r.facts.get("gaps", []), *r.facts.get("skipped", [])]
+    parts += ["<h2>Forecast</h2>", f"<p>{html.escape(_sentence(str(report.now)))}.</p>"]
+    missing = [*map(_sentence, map(str, r.facts.get("gaps", []))), *r.facts.get("skipped", [])]
     if missing:
         rows = "".join(f"<li>{html.escape(str(m))}</li>" for m in missing)
         parts.append(f"<h2>Not seen</h2><ul>{rows}</ul>")
@@ -58,7 +61,9 @@ def _lead(report: Report) -> str:
         return report.problem
     ongoing = [card for card in report.cards if card.stall.ongoing]
     if ongoing:
-        return f"The loss stands at {ongoing[-1].stall.height:.4g}: {ongoing[-1].kind}. {ongoing[-1].sentence}."
+        return (
+            f"The loss stands at {ongoing[-1].stall.height:.4g}: {ongoing[-1].kind}. {_sentence(ongoing[-1].sentence)}."
+        )
     past = len(report.cards)
     return f"The loss moves. {past} stall{'' if past == 1 else 's'} before." if past else "The loss never stood still."
 
@@ -69,17 +74,17 @@ def _card(card: Card) -> str:
     lines = [
         f"<div class='card {css}'><div><span class='kind'>{html.escape(card.kind)}</span> at loss {s.height:.4g}, steps {s.start} to {s.end}"
         f"{', still there' if s.ongoing else ''} (confidence {s.confidence:.2f})</div>",
-        f"<div>{html.escape(card.sentence)}.</div>",
+        f"<div>{html.escape(_sentence(card.sentence))}.</div>",
     ]
     if card.kind == "saddle":
         widths = ", ".join("?" if not np.isfinite(w) else f"{w:.0f}" for w in card.effective_width) or "not seen"
         where = f"layer {card.layer}" if card.layer else "layer not seen"
         order = "not seen" if card.order is None else str(card.order)
         lines.append(
-            f"<div>{html.escape(where)}; kind: {html.escape(card.width_kind or 'not seen')}; order: {order}; effective width: {widths}</div>"
+            f"<div>{html.escape(_sentence(where))}; kind: {html.escape(card.width_kind or 'not seen')}; order: {order}; effective width: {widths}</div>"
         )
     if card.forecast is not None:
-        lines.append(f"<div>{html.escape(str(card.forecast))}</div>")
+        lines.append(f"<div>{html.escape(_sentence(str(card.forecast)))}.</div>")
     lines.append(f"<div>What to do: {html.escape(card.advice)}.</div>")
     numbers = "".join(
         f"<tr><td>{html.escape(k)}</td><td>{v:.4g}</td></tr>" for k, v in card.evidence.items() if np.isfinite(v)
@@ -90,11 +95,16 @@ def _card(card: Card) -> str:
     return "".join(lines)
 
 
-def _figure(report: Report) -> str | None:
-    """The picture in base64; None where no loss was seen."""
+def _sentence(words: str) -> str:
+    """With a capital where it begins with a word, not with somebody's name for a file or a layer."""
+    return words[0].upper() + words[1:] if re.match(r"[a-z]+[ ,:]", words) else words
+
+
+def _panels(report: Report) -> list[tuple[str, str]]:
+    """What is drawn: words and pictures in base64; nothing where no loss was seen."""
     r = report.recording
     if report.series is None:
-        return None
+        return []
     from .. import plots
 
     kind, widths = effective_widths(r)
@@ -114,6 +124,9 @@ def _figure(report: Report) -> str | None:
         forecast_low=np.array([f.interval[0] for f in told if f.interval], float),
         forecast_high=np.array([f.interval[1] for f in told if f.interval], float),
     )
-    buffer = io.BytesIO()
-    plots.watch_figure(view).savefig(buffer, format="png", dpi=130, metadata={"Software": "saddlescope"})
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
+    found = []
+    for words, figure in plots.watch_panels(view):
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=200, metadata={"Software": "saddlescope"})
+        found.append((words, base64.b64encode(buffer.getvalue()).decode("ascii")))
+    return found

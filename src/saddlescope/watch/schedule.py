@@ -6,6 +6,10 @@ from collections.abc import Callable
 
 #: Looks per factor e of steps, before the spacing reaches k.
 PER_FACTOR = 16
+#: Looks per factor e of steps that are taken in any case, at the probe alone: too few for a forecast is as good as none ...
+FLOOR_PER_FACTOR = 4
+#: ... as long as all looks together take no more than so many times the budget. They are few: in a long training they are within it.
+FLOOR_TIMES = 3
 #: A look may take longer than the last one did, by so much, when it is asked whether it still fits into the budget.
 MARGIN = 1.25
 #: Looks at hidden layers may use this part of the budget; the rest is for the probe, which forecasts live on.
@@ -19,19 +23,25 @@ class Schedule:
         self.every = every
         self.first: int | None = None
         self.next: int | None = None
+        self.floor: int = 0
 
     def due(self, step: int) -> bool:
         if self.first is None or self.next is None:
-            self.first = self.next = step
+            self.first = self.next = self.floor = step
         return step >= self.next
 
     def looked(self, step: int) -> None:
         since = max(step - (self.first or 0), 0)
         self.next = step + int(min(max(math.ceil(since / PER_FACTOR), 1), self.every))
+        self.passed(step)
+
+    def passed(self, step: int) -> None:
+        """A look that is taken in any case is next due a quarter of the steps so far later."""
+        self.floor = step + max(math.ceil((step - (self.first or 0)) / FLOOR_PER_FACTOR), 1)
 
     def go_back(self, step: int) -> None:
         self.first = min(self.first if self.first is not None else step, step)
-        self.next = step
+        self.next = self.floor = step
 
 
 class Budget:
@@ -44,6 +54,8 @@ class Budget:
         self.part, self.clock = part, clock
         self.started: float | None = None
         self.spent = 0.0
+        self.spent_on_calls = 0.0
+        self.looking = 0.0  # in the call that is going on
         self.costs: dict[str, float] = {}
         self.spent_on: dict[str, float] = {}
 
@@ -59,9 +71,26 @@ class Budget:
         own = self.elapsed() - self.spent
         return self.spent / own if own > 0 else None
 
+    def overhead_of_calls(self) -> float | None:
+        """The part of the training's own time that the calls took, without looks."""
+        own = self.elapsed() - self.spent
+        return self.spent_on_calls / own if own > 0 else None
+
+    def called(self, seconds: float) -> None:
+        """A call took so long, with the look in it if there was one."""
+        self.spent += seconds
+        self.spent_on_calls += seconds - self.looking
+        self.looking = 0.0
+
     def allows(self, kind: str) -> bool:
         """Whether a look fits, at what it is known to cost."""
         return self.wait(kind) <= 0.0
+
+    def allows_floor(self) -> bool:
+        """Whether a look at the probe fits that is taken in any case."""
+        own = self.elapsed() - self.spent
+        looks = self.spent - self.spent_on_calls + MARGIN * self.costs.get("probe", 0.0)
+        return looks <= FLOOR_TIMES * self.part * own
 
     def wait(self, kind: str) -> float:
         """For how many seconds more the training has to run, by itself, before a look fits; at least so many."""
@@ -70,7 +99,8 @@ class Budget:
         # of the training's own time, so that what was spent does not pay for more
         own = self.elapsed() - self.spent
         cost = MARGIN * self.costs.get(kind, 0.0)
-        missing = self.spent + cost - self.part * own
+        # calls cannot be done without: in a loop of very short steps they alone would use the budget up, and nothing be seen
+        missing = self.spent - self.spent_on_calls + cost - self.part * own
         share = LAYERS_SHARE * self.part * own - self.spent_on.get("layers", 0.0)
         if kind == "layers":
             return max(missing / self.part, (cost - share) / (LAYERS_SHARE * self.part))
@@ -80,6 +110,7 @@ class Budget:
 
     def paid(self, kind: str, seconds: float) -> None:
         # a long look may have been a hiccup, and is forgotten slowly; a short one does not promise that the next is
+        self.looking += seconds
         self.spent_on[kind] = self.spent_on.get(kind, 0.0) + seconds
         before = self.costs.get(kind, 0.0)
         self.costs[kind] = max(seconds, 0.8 * before + 0.2 * seconds)

@@ -10,9 +10,17 @@ from .measures import measure
 from .shown import Shown
 
 
+class CannotLook(Exception):
+    """Why a model is not looked at now, in words: looking would change its training."""
+
+
+class Unfit(ValueError):
+    """What was given to a watcher does not fit together, in words."""
+
+
 @dataclass
 class Seen:
-    """A snapshot. Arrays [weights]; `layers` maps names of hidden layers to (kind, exact, measures), empty where nobody asked."""
+    """A snapshot. Arrays [weights]; `layers` maps names of hidden layers to (kind, exact, measures); `asked`: whether hidden layers were looked for."""
 
     variation: float
     output: float
@@ -22,10 +30,13 @@ class Seen:
     gradient_norm: np.ndarray
     learning_rate: float
     layers: dict[str, tuple[str, str, dict[str, float]]] = field(default_factory=dict)
+    asked: bool = False
 
 
 class AbstractModel(Protocol):
     """Somebody's model on a probe batch.
+
+    `replaced`: names of weights that were other tensors at the last look than at the one before.
 
     `facts`: what is known of model and optimiser (see `recording.FACTS`). `names`, `shapes`, `frozen`: of its weights. `observe(params, layers)`: a snapshot,
     with the hidden layers where asked; `params` is what the user handed over, None where the model holds its own. `waiting`: why nothing can
@@ -36,6 +47,7 @@ class AbstractModel(Protocol):
     names: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
     frozen: np.ndarray
+    replaced: tuple[str, ...]
 
     def observe(self, params: object, *, layers: bool) -> Seen: ...
 
@@ -59,6 +71,11 @@ def loss_of(outputs: np.ndarray, targets: np.ndarray | None) -> float:
         top = logits.max(axis=1, keepdims=True)
         total = np.log(np.sum(np.exp(logits - top), axis=1)) + top[:, 0]
         labels = targets.reshape(-1)
+        if logits.shape[-1] <= labels.max(initial=0) or targets.shape != outputs.shape[:-1]:
+            raise Unfit(
+                f"targets that are whole numbers are classes: found {list(targets.shape)} of them up to {labels.max(initial=0)} for outputs of shape "
+                f"{list(outputs.shape)}. Give numbers of another kind, or criterion=."
+            )
         at = labels >= 0  # -100 and its like mean "not asked"
         return (
             float(np.mean((total - logits[np.arange(len(labels)), np.where(at, labels, 0)])[at]))
@@ -66,7 +83,9 @@ def loss_of(outputs: np.ndarray, targets: np.ndarray | None) -> float:
             else np.nan
         )
     if targets.size != outputs.size:
-        return np.nan
+        raise Unfit(
+            f"targets need the shape of the outputs, {list(outputs.shape)}, or classes as whole numbers, or criterion=: found shape {list(targets.shape)}."
+        )
     return float(0.5 * np.sum((outputs - targets.reshape(outputs.shape)) ** 2) / len(outputs))
 
 

@@ -38,6 +38,16 @@ class Snapshots:
         n = int(np.searchsorted(self.steps, step, "left"))
         del self.steps[n:], self.seen[n:]
 
+    def rename(self, before: tuple[str, ...], now: tuple[str, ...]) -> None:
+        """Puts what was seen of weights where their names are now; NaN for those that were not there, and what is gone is dropped."""
+        place = {name: i for i, name in enumerate(before)}
+        chosen = np.array([place.get(name, -1) for name in now], int)
+        for s in self.seen:
+            for part in ("weight_norm", "weight_largest", "gradient_norm"):
+                row = getattr(s, part)
+                if row.size == len(before):
+                    setattr(s, part, np.append(row, np.nan)[np.where(chosen < 0, len(before), chosen)])
+
     def fields(self, weights: int) -> dict:
         """The fields of a recording that snapshots fill; NaN where a layer or weight was not seen."""
         k, names = len(self.steps), list(self.layers)

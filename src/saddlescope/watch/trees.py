@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from .names import normalised
-from .seen import Seen, loss_of, reference_of, spread
+from .order import order_of_use
+from .seen import Seen, Unfit, loss_of, reference_of, spread
 from .shapes import BUFFERS, measured, oriented
 from .spectrum import largest_singular_value
 
@@ -26,6 +27,9 @@ class TreeModel:
         name = optimizer if isinstance(optimizer, str) else type(optimizer).__name__ if optimizer is not None else None
         self.facts: dict[str, Any] = {"framework": "jax", "source": getattr(apply, "__name__", type(apply).__name__)}
         self.facts |= {"optimiser": OPTIMISERS.get(str(name).lower()), "optimiser_class": name}
+        self.replaced: tuple[str, ...] = ()
+        self.notes: list[str] = []
+        self.order: list[int] = []
         self.reference = reference_of(self.targets)
 
     def waiting(self) -> str | None:
@@ -38,42 +42,73 @@ class TreeModel:
             raise ValueError("a JAX model needs its weights at each step: watcher(step, loss, params)")
         if self.compiled is None:
             self.compiled = eqx.filter_jit(self.apply)
-        weights, low = named_arrays(params)
+            self.order = order_of_use(self.apply, params, self.probe)
+            if strange := _complex(params):
+                self.notes = [f"complex weights are not looked at: {', '.join(strange[:5])}"]
+        weights, low, places = named_arrays(params)
         self.names = tuple(weights)
         self.shapes = tuple(a.shape for a in weights.values())
         self.frozen = np.zeros(len(weights), bool)
         result = self.compiled(params, self.probe)
-        f = np.asarray(result[0] if isinstance(result, tuple | list) else result, np.float64)
+        f = np.asarray(_output(result), np.float64)
+        if self.targets is not None and not self.criterion and len(np.atleast_1d(self.targets)) != len(f):
+            raise Unfit(
+                f"targets need one for each of the {len(f)} samples of the probe: found {len(np.atleast_1d(self.targets))}"
+            )
         loss = float(self.criterion(f, self.targets)) if self.criterion else loss_of(f, self.targets)
         norms = np.array([np.linalg.norm(a) for a in weights.values()])
         missing = np.full(len(weights), np.nan)
         largest, found = missing, {}
         if layers:
             largest = np.array([_largest(name, a) for name, a in weights.items()])
-            found = measured(weights, low)
+            rank = {place: i for i, place in enumerate(self.order)}
+            found = measured(
+                {n: weights[n] for n in sorted(weights, key=lambda n: rank.get(places[n], places[n]))}, low
+            )
             self.facts["depth"] = sum(a.ndim >= 2 for a in weights.values())
             self.facts["normalised"] = any("norm" in name.lower() for name in weights)
         return Seen(*spread(f), loss, norms, largest, missing, float("nan"), found)
 
 
-def named_arrays(params: Any) -> tuple[dict[str, np.ndarray], float]:
-    """The arrays of numbers in a tree, by name, as float64, and the coarsest spacing of numbers among them."""
+def named_arrays(params: Any) -> tuple[dict[str, np.ndarray], float, dict[str, int]]:
+    """The arrays of real numbers in a tree, by name, as float64, the coarsest spacing of numbers among them, and each one's place among the tree's arrays."""
+    import equinox as eqx
     import jax
     import jax.numpy as jnp
 
-    leaves = [
-        (".".join(_key(k) for k in path) or "params", leaf)
-        for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]
-        if hasattr(leaf, "dtype") and hasattr(leaf, "ndim") and jnp.issubdtype(leaf.dtype, jnp.floating)
+    once: dict[int, tuple[str, Any, int]] = {}
+    arrays = [(path, leaf) for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0] if eqx.is_array(leaf)]
+    for place, (path, leaf) in enumerate(arrays):
+        name = ".".join(_key(k) for k in path) or "params"
+        if jnp.issubdtype(leaf.dtype, jnp.floating) and not BUFFERS.search(name):
+            once.setdefault(id(leaf), (name, leaf, place))
+    names: list[str] = []
+    for name in normalised(name for name, _, _ in once.values()):
+        # keys may have dots of their own: {"a.b": ..., "a": {"b": ...}}
+        copies = (f"{name} ({n})" for n in range(2, len(once) + 2))
+        names.append(name if name not in names else next(c for c in copies if c not in names))
+    spacing = max((float(jnp.finfo(leaf.dtype).eps) for _, leaf, _ in once.values()), default=0.0)
+    values = (np.asarray(leaf, np.float64) for _, leaf, _ in once.values())
+    places = dict(zip(names, (place for _, _, place in once.values()), strict=True))
+    return dict(zip(names, values, strict=True)), spacing, places
+
+
+def _complex(params: Any) -> list[str]:
+    import jax
+
+    flat = jax.tree_util.tree_flatten_with_path(params)[0]
+    return [
+        ".".join(_key(k) for k in path) for path, a in flat if getattr(getattr(a, "dtype", None), "kind", "") == "c"
     ]
-    once: dict[int, tuple[str, Any]] = {}
-    for name, leaf in leaves:
-        if not BUFFERS.search(name):
-            once.setdefault(id(leaf), (name, leaf))
-    names = normalised(name for name, _ in once.values())
-    spacing = max((float(jnp.finfo(leaf.dtype).eps) for _, leaf in once.values()), default=0.0)
-    values = (np.asarray(leaf, np.float64) for _, leaf in once.values())
-    return dict(zip(names, values, strict=True)), spacing
+
+
+def _output(result: Any) -> Any:
+    """The array that counts as f: the result, its `logits`, or the first array in it."""
+    if hasattr(result, "logits"):
+        return result.logits
+    if hasattr(result, "keys") and len(result):
+        return _output(result["logits"] if "logits" in result else result[next(iter(result))])
+    return _output(result[0]) if isinstance(result, tuple | list) and result else result
 
 
 def _key(key: Any) -> str:

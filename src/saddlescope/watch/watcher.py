@@ -9,18 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from .losses import Losses
+from .heard import Heard
 from .recording import Recording
+from .resume import resumed
 from .schedule import Budget, Schedule
-from .seen import AbstractModel, Seen
+from .seen import AbstractModel, CannotLook, Seen, Unfit
 from .snapshots import Snapshots
 from .summary import summary
 
 #: The recording in `out` is written again at most so often, in seconds.
 SAVE_EVERY = 60.0
 FILE = "recording.npz"
-#: So many losses at most wait to be read from an accelerator.
-MOST_PENDING = 64
+#: Steps that go back are told one by one so often, then counted.
+MOST_BACK = 3
+#: Steps are kept in 64 bits.
+MOST_STEP = 2**63 - 1
 
 
 class Watcher:
@@ -40,7 +43,8 @@ class Watcher:
     - `probe`: a fixed batch of inputs, of 64 to some hundreds of samples that look like the training's. For several arguments a tuple or a dictionary.
     - `targets`: of the probe; whole numbers are classes. With them the probe's loss is recorded, and outputs that are small against them count as zero.
     - `optimizer`: anything with `param_groups`; learning rate and momentum are read from it, and nothing is written. In JAX its name: "sgd", "adam", "adamw".
-    - `budget`: the most that watching may take, as a part of the training's own time. Kept by looking less often. None: whatever it takes.
+    - `budget`: the most that looking may take, as a part of the training's own time. Kept by looking less often. None: whatever it takes. In a short
+        training the few looks that a forecast needs may take up to three times that; the calls themselves come on top, some 3 µs each.
     - `out`: a folder; the recording is kept there as recording.npz, written whole, once a minute at most and at the report. One that is there is gone on with
         where the steps go on, and put aside (recording-1.npz) where they begin anew.
     - `every`: snapshots are log-spaced until their distance is this many steps.
@@ -48,12 +52,13 @@ class Watcher:
     - `batches_per_epoch`, `learning_rate`, `momentum`: for the record, where nobody else knows (JAX).
     - `params`: JAX, the initial weights, so that the first look is taken, and compiled, before the training begins.
 
-    **Holds** exactly: parameters, gradients, optimiser state, buffers, modes and random states are bit for bit those of the training without a watcher. The model is
-    called in evaluation mode on the probe; hooks that users put on modules run then too.
+    **Holds** exactly: parameters, gradients, optimiser state, buffers, modes, random states and whatever else the modules hold are bit for bit those of the training without a
+    watcher (docs/watch.md says what is out of reach). A model that holds something that cannot be put back is not looked at, and the recording says why. The model
+    is called in evaluation mode on the probe; hooks that users put on modules run then too.
 
     The first look is taken when the watcher is made (so make it after loading weights) and stands at the first step handed over; its time is set-up, not watching.
 
-    **Raises:** `ValueError` at once where the model cannot compute the probe. Later nothing: a watcher that fails says so in one warning, and training goes on.
+    **Raises:** `ValueError` at once where the model cannot compute the probe, or targets, criterion and optimiser do not fit it. Later nothing: a watcher that fails says so in one warning, and training goes on.
     """
 
     def __init__(
@@ -79,7 +84,7 @@ class Watcher:
         if not (isinstance(every, int) and every >= 1):
             raise ValueError(f"every needs a number of steps, at least 1: found {every!r}.")
         self.model = _adapter(model, probe, targets, optimizer, criterion)
-        self.losses, self.snapshots = Losses(), Snapshots()
+        self.heard, self.snapshots = Heard(), Snapshots()
         self.schedule, self.budget = Schedule(every), Budget(np.inf if budget is None else budget)
         self.out = None if out is None else Path(out)
         self.batches_per_epoch, self.learning_rate = batches_per_epoch, learning_rate
@@ -89,9 +94,9 @@ class Watcher:
         self.gaps: list[str] = []
         self.setup_seconds = 0.0
         self.saved_at = time.monotonic()
-        self.pending: list[tuple[int, Any]] = []
         self.late, self.num_late = False, 0
         self.not_before = -np.inf
+        self.num_back = 0
         self.last_step: int | None = None
         self.first: Seen | None = None
         if self.out is not None and self.out.exists() and not self.out.is_dir():
@@ -108,14 +113,16 @@ class Watcher:
         begin = self.budget.clock()
         try:
             step = int(step)
+            if abs(step) > MOST_STEP:
+                raise ValueError(f"a step needs to be less than 2**63: found {step}")
             if self.last_step is None:
                 self._begin(step, params)
             elif step < self.last_step:
                 self._go_back(step)
             self.last_step = step
             if loss is not None:
-                self._hear(step, loss)
-            if self.schedule.due(step) and begin >= self.not_before:
+                self.heard.hear(step, loss)
+            if self.schedule.due(step) and (begin >= self.not_before or step >= self.schedule.floor):
                 self._consider(step, params, begin)
         except Exception as error:
             self._give_up(error)
@@ -123,21 +130,14 @@ class Watcher:
             if self.budget.started is None:
                 self.budget.start()
             else:
-                self.budget.spent += self.budget.clock() - begin
-
-    def _hear(self, step: int, loss: Any) -> None:
-        value = _detached(loss)
-        if isinstance(value, float) and not self.pending:
-            self.losses.add(step, value)
-            return
-        # on an accelerator a loss is a promise: asking for it at once would have the training wait for it
-        self.pending.append((step, value))
-        if len(self.pending) > MOST_PENDING:
-            self._take_losses(MOST_PENDING // 2)
+                self.budget.called(self.budget.clock() - begin)
 
     def _consider(self, step: int, params: Any, now: float) -> None:
         """Looks, at as much as the budget allows, or remembers until when it does not allow anything."""
         kind = next((k for k in ("layers", "probe") if self.budget.allows(k)), None)
+        if kind is None and step >= self.schedule.floor:
+            self.schedule.passed(step)
+            kind = "probe" if self.budget.allows_floor() else None
         if kind is None:
             self.num_late += not self.late
             self.late = True
@@ -150,23 +150,40 @@ class Watcher:
             return
         self._settle(params)
         begin = self.budget.clock()
-        self.snapshots.add(step, self._look(params, layers=kind == "layers"))
-        self.budget.paid(kind, self.budget.clock() - begin)
+        names, shapes = self.model.names, self.model.shapes
+        try:
+            seen = self._look(params, layers=kind == "layers")
+        except CannotLook as reason:
+            self._gap(str(reason))
+            self.schedule.looked(step)
+            return
+        finally:
+            self.budget.paid(kind, self.budget.clock() - begin)
+        self._compare(step, names, shapes)
+        self.snapshots.add(step, seen)
         self.schedule.looked(step)
         if self.out is not None and time.monotonic() - self.saved_at > SAVE_EVERY and self.budget.allows("save"):
             begin = self.budget.clock()
             self.save_to_folder()
             self.budget.paid("save", self.budget.clock() - begin)
 
-    def _take_losses(self, left: int) -> None:
-        """Reads the losses that were handed over, but for the `left` newest."""
-        count = max(len(self.pending) - left, 0)
-        for step, loss in self.pending[:count]:
-            self.losses.add(step, float(loss))
-        del self.pending[:count]
+    def _compare(self, step: int, names: tuple[str, ...], shapes: tuple[tuple[int, ...], ...]) -> None:
+        """Says which weights are others than at the look before, and has what was seen of the old ones stand where its names are now."""
+        new = [name for name in self.model.replaced if name in names]
+        if new:
+            more = f" and {len(new) - 3} more" if len(new) > 3 else ""
+            self._gap(
+                f"weights were replaced before step {step}: {', '.join(new[:3])}{more} are other tensors than at the look before"
+            )
+        if names and (self.model.names, self.model.shapes) != (names, shapes):
+            self._gap(
+                f"at step {step} the model has other weights or shapes than before: {_difference(names, shapes, self.model.names, self.model.shapes)}"
+            )
+            self.snapshots.rename(names, self.model.names)
 
     def _look(self, params: Any, *, layers: bool) -> Seen:
         seen = self.model.observe(params, layers=layers)
+        seen.asked = layers
         if self.learning_rate is not None and np.isnan(seen.learning_rate):
             seen.learning_rate = float(self.learning_rate)
         return seen
@@ -181,7 +198,9 @@ class Watcher:
             jax.block_until_ready([a for a in jax.tree.leaves(params) if hasattr(a, "block_until_ready")])
         elif torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
             torch.cuda.synchronize()
-        self.budget.spent -= self.budget.clock() - begin
+        waited = self.budget.clock() - begin
+        self.budget.spent -= waited
+        self.budget.looking += waited
 
     def _set_up(self, params: Any) -> None:
         """The first look, twice: the quicker one tells what it costs once everything is loaded and compiled."""
@@ -189,7 +208,11 @@ class Watcher:
         if self.model.waiting() is None:
             for layers in (True, False, True, False):
                 start, kind = time.perf_counter(), "layers" if layers else "probe"
-                seen = self._look(params, layers=layers)
+                try:
+                    seen = self._look(params, layers=layers)
+                except CannotLook as reason:
+                    self._gap(str(reason))
+                    break
                 self.budget.costs[kind] = min(time.perf_counter() - start, self.budget.costs.get(kind, np.inf))
                 self.first = seen if layers else self.first
         self.setup_seconds += time.perf_counter() - begin
@@ -204,12 +227,14 @@ class Watcher:
             self.schedule.looked(step)
 
     def _go_back(self, step: int) -> None:
-        self._take_losses(0)
+        self.heard.take(0)
         assert self.last_step is not None
-        self._gap(
-            f"steps went back from {self.last_step} to {step}: what was seen of {step} to {self.last_step} before is replaced by what came after"
-        )
-        self.losses.go_back(step)
+        self.num_back += 1
+        if self.num_back <= MOST_BACK:  # the others are counted
+            self._gap(
+                f"steps went back from {self.last_step} to {step}: what was seen of {step} to {self.last_step} before is replaced by what came after"
+            )
+        self.heard.losses.go_back(step)
         self.snapshots.go_back(step)
         self.schedule.go_back(step)
 
@@ -226,21 +251,29 @@ class Watcher:
 
     def recording(self) -> Recording:
         """What was seen so far."""
-        self._take_losses(0)
-        step, loss = self.losses.arrays()
+        self.heard.take(0)
+        step, loss = self.heard.losses.arrays()
         names, gaps = self.model.names, list(self.gaps)
         fields = self.snapshots.fields(len(names))
         overhead = self.budget.overhead()
-        looked, taken = sum(bool(s.layers) for s in self.snapshots.seen), len(self.snapshots.seen)
-        if self.num_late or looked < taken:
+        if self.heard.missed:
+            gaps.append(self.heard.sentence())
+        if self.num_back > MOST_BACK:
             gaps.append(
-                f"to keep to {self.budget.part:.1%} of the training's time, {self.num_late} snapshots were taken later than planned, and hidden "
+                f"steps went back {self.num_back} times in all: what was seen of them before is replaced each time"
+            )
+        gaps += getattr(self.model, "notes", [])
+        looked, taken = sum(s.asked for s in self.snapshots.seen), len(self.snapshots.seen)
+        if np.isfinite(self.budget.part) and (self.num_late or looked < taken):
+            gaps.append(
+                f"to keep looks to {self.budget.part:.1%} of the training's time, {self.num_late} snapshots were taken later than planned, and hidden "
                 f"layers looked at in {looked} of {taken}"
             )
         facts = dict(self.model.facts) | {
             "batches_per_epoch": self.batches_per_epoch,
             "seconds": self.budget.elapsed(),
             "overhead": overhead,
+            "overhead_of_calls": self.budget.overhead_of_calls(),
             "budget": self.budget.part if np.isfinite(self.budget.part) else None,
             "setup_seconds": self.setup_seconds,
             "every": self.schedule.every,
@@ -274,23 +307,26 @@ class Watcher:
 
     def report(self) -> Any:
         """What was seen and what it means; the recording is saved first where `out` was given. `print` it."""
-        recording = self.recording()
-        if self.out is not None:
-            try:
-                recording.save(self.out / FILE)
-            except OSError as error:
-                warnings.warn(f"saddlescope: the recording could not be saved: {error}", RuntimeWarning, stacklevel=2)
-        from .report import report
+        recording = None
+        try:  # after a long training the last thing to do is to fail
+            recording = self.recording()
+            if self.out is not None:
+                try:
+                    recording.save(self.out / FILE)
+                except OSError as error:
+                    warnings.warn(
+                        f"saddlescope: the recording could not be saved: {error}", RuntimeWarning, stacklevel=2
+                    )
+            from .report import report
 
-        try:
             return report(recording, self.out)
-        except Exception as error:  # after a long training the last thing to do is to fail
+        except Exception as error:
             warnings.warn(
                 f"saddlescope: no report could be made of what was seen: {type(error).__name__}: {_first_line(error)}. Here is a summary.",
                 RuntimeWarning,
                 stacklevel=2,
             )
-            return summary(recording)
+            return "\n".join(self.gaps) or "nothing was seen" if recording is None else summary(recording)
 
     # ------------------------------------------------------------------------------------------------ other loops
 
@@ -330,29 +366,7 @@ class Watcher:
             n = next(n for n in range(1, 10**6) if not (self.out / f"recording-{n}.npz").exists())
             os.replace(self.out / FILE, self.out / f"recording-{n}.npz")
             return
-        last = int(max(before.loss_step[-1], before.step[-1] if before.step.size else 0))
-        kept = before.until(step - 1)
-        self.gaps += [
-            gap for gap in kept.facts["gaps"] if gap.startswith("steps went back") or gap.startswith("the training was")
-        ]
-        if step > last:
-            self._gap(f"the training was gone on with at step {step}: nothing was seen between {last} and {step}")
-        else:
-            self._gap(
-                f"the training was gone on with at step {step}: what was seen of {step} to {last} before is replaced by what came after"
-            )
-        for s, value in zip(kept.loss_step, kept.loss, strict=True):
-            self.losses.add(int(s), float(value))
-        for i, s in enumerate(kept.step):
-            layers = {
-                name: (kind, exact, found)
-                for j, (name, kind, exact) in enumerate(
-                    zip(kept.layer_names, kept.layer_kind, kept.layer_exact, strict=True)
-                )
-                if (found := {m: float(a[i, j]) for m, a in kept.measures.items() if not np.isnan(a[i, j])})
-            }
-            row = (getattr(kept, n)[i] for n in ("variation", "output", "probe_loss", "weight_norm", "weight_largest"))
-            self.snapshots.add(int(s), Seen(*row, kept.gradient_norm[i], float(kept.learning_rate[i]), layers))
+        self.gaps += resumed(before, step, self.heard.losses, self.snapshots)
         self.schedule.first = int(before.loss_step[0])
 
 
@@ -364,6 +378,9 @@ def _adapter(model: Any, probe: Any, targets: Any, optimizer: Any, criterion: An
         if made.waiting() is None:
             try:
                 made.observe(layers=False)
+            except (Unfit, CannotLook) as error:
+                if isinstance(error, Unfit):
+                    raise
             except WRONG as error:
                 raise ValueError(
                     f"Watcher needs a probe that the model can compute: it failed with {type(error).__name__}: {_first_line(error)}."
@@ -379,11 +396,11 @@ def _adapter(model: Any, probe: Any, targets: Any, optimizer: Any, criterion: An
     )
 
 
-def _detached(loss: Any) -> Any:
-    """A loss without its graph: a number where that costs nothing, otherwise a copy on its device."""
-    if not hasattr(loss, "detach"):
-        return loss if hasattr(loss, "block_until_ready") else float(loss)
-    return float(loss.detach()) if loss.device.type == "cpu" else loss.detach().clone()
+def _difference(names: tuple, shapes: tuple, new_names: tuple, new_shapes: tuple) -> str:
+    before, now = dict(zip(names, shapes, strict=True)), dict(zip(new_names, new_shapes, strict=True))
+    found = [f"{n} is gone" for n in before if n not in now] + [f"{n} is new" for n in now if n not in before]
+    found += [f"{n} is {list(now[n])} and was {list(before[n])}" for n in now if n in before and now[n] != before[n]]
+    return ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "") or "in another order"
 
 
 def _first_line(error: BaseException) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from ..names import normalised
-from ..seen import Seen, loss_of, measured, reference_of, spread
+from ..seen import Seen, Unfit, loss_of, measured, reference_of, spread
 from . import calls, gated, heads, lenses
 from .state import untouched, unwrapped
 from .trace import tensors_in, trace
@@ -38,6 +38,11 @@ class TorchModel:
         self.probe = probe
         self.on_device: Any = None
         self.reference = reference_of(self.targets)
+        self.replaced: tuple[str, ...] = ()
+        if optimizer is not None and not _groups(optimizer):
+            raise Unfit(
+                f"optimizer needs param_groups with a learning rate (lr) each: found none in a {type(optimizer).__name__}."
+            )
         self._read_weights()
 
     def waiting(self) -> str | None:
@@ -66,11 +71,18 @@ class TorchModel:
     def observe(self, params: Any = None, *, layers: bool) -> Seen:
         import torch
 
+        before = {name: id(p) for name, p in self.weights.items()}
+        now = {id(p) for p in self.model.parameters()}
+        self.replaced = ()
+        if set(before.values()) != now:
+            self._read_weights()
+            self.replaced = tuple(n for n, p in self.weights.items() if before.get(n, id(p)) != id(p))
         values = list(self.weights.values())
         training = bool(self.model.training)
-        with untouched(self.model):
+        with untouched(self.model, self.criterion):
             first, batches = self._batches(values)
-            outputs, shown = [], []
+            outputs: list[Any] = []
+            shown = []
             if layers:
                 traced = trace(lambda: self._call(first), self.weights, tensors_in(first))
                 applied = calls.weighings(traced)
@@ -80,9 +92,9 @@ class TorchModel:
                 self._facts_from(traced, applied)
                 del traced
             for batch in batches:
-                outputs.append(_output(self._call(batch)).detach().double().cpu().numpy())
-            f = np.concatenate(outputs)
-            loss = self._criterion_loss(f) if self.criterion else loss_of(f, self.targets)
+                outputs.append(_output(self._call(batch)).detach())
+            f = np.concatenate([o.double().cpu().numpy() for o in outputs])
+            loss = self._criterion_loss(outputs) if self.criterion else loss_of(f, self.targets)
             norms = np.array([_norm(p) for p in values])
             gradients = np.array([np.nan if p.grad is None else _norm(p.grad) for p in values])
             largest = np.array([_largest(p) for p in values]) if layers else np.full(len(values), np.nan)
@@ -105,8 +117,10 @@ class TorchModel:
                 a = a.detach().to(like.device, like.dtype if a.is_floating_point() else None)
             return a
 
-        if self.on_device is None or (
-            like is not None and tensors_in(self.on_device) and tensors_in(self.on_device)[0].device != like.device
+        known = tensors_in(self.on_device)
+        if not known or (
+            like is not None
+            and any(t.device != like.device or (t.is_floating_point() and t.dtype != like.dtype) for t in known)
         ):
             self.on_device = _mapped(self.probe, moved)
         tensors = tensors_in(self.on_device)
@@ -116,6 +130,10 @@ class TorchModel:
             )
         count = len(tensors[0])
         same = all(len(t) == count for t in tensors if t.ndim)
+        if self.targets is not None and not self.criterion and same and len(np.atleast_1d(self.targets)) != count:
+            raise Unfit(
+                f"targets need one for each of the {count} samples of the probe: found {len(np.atleast_1d(self.targets))}."
+            )
 
         def cut(start: int, stop: int) -> Any:
             return _mapped(self.on_device, lambda a: a[start:stop].clone() if _is_tensor(a) and a.ndim and same else a)
@@ -128,10 +146,25 @@ class TorchModel:
             return self.model(**batch)
         return self.model(*batch) if isinstance(batch, tuple | list) else self.model(batch)
 
-    def _criterion_loss(self, f: np.ndarray) -> float:
+    def _criterion_loss(self, outputs: list[Any]) -> float:
+        """In float64, or, where the criterion holds tensors of its own that do not go with that, in the model's precision and place."""
         import torch
 
-        return float(self.criterion(torch.from_numpy(f), torch.from_numpy(self.targets)))
+        if self.targets is None:
+            raise Unfit("criterion(outputs, targets) needs targets of the probe: found none.")
+        f, targets = torch.cat(outputs), torch.from_numpy(self.targets)
+        error: Exception | None = None
+        for double in (True, False):
+            given = f.double().cpu() if double else f
+            wanted = targets if double or not targets.is_floating_point() else targets.to(f.dtype)
+            try:
+                return float(self.criterion(given, wanted.to(given.device)))
+            except Exception as raised:
+                error = error or raised
+        raise Unfit(
+            f"criterion(outputs, targets) failed, on outputs of shape {list(f.shape)} and targets of shape {list(targets.shape)}, with {type(error).__name__}: "
+            f"{(str(error).strip().splitlines() or [''])[0][:200]}."
+        ) from error
 
     def _facts_from(self, traced: Any, applied: dict[int, Any]) -> None:
         ops = [n.op for i, n in enumerate(traced.nodes) if traced.depends[i]]
@@ -156,12 +189,20 @@ class TorchModel:
         name = type(getattr(self.optimizer, "optimizer", self.optimizer)).__name__
         self.facts["optimiser"] = name if name in OPTIMISERS else None
         self.facts["optimiser_class"] = name
-        groups = self.optimizer.param_groups
+        groups = _groups(self.optimizer)
+        if not groups:
+            return float("nan")
         momentum = groups[0].get("momentum")
         self.facts["momentum"] = None if momentum is None else float(momentum)
         rates = sorted({float(group["lr"]) for group in groups})
         self.facts["learning_rates"] = rates
         return float(groups[0]["lr"])
+
+
+def _groups(optimizer: Any) -> list[Any]:
+    """The groups of parameters that have a learning rate."""
+    groups = getattr(optimizer, "param_groups", None)
+    return [g for g in groups if "lr" in g] if isinstance(groups, list | tuple) else []
 
 
 def _is_tensor(a: Any) -> bool:
@@ -197,6 +238,7 @@ def _norm(p: Any) -> float:
 
     p = p.detach()
     p = p.to_dense() if p.is_sparse else p
+    p = torch.view_as_real(p.resolve_conj()) if p.is_complex() else p
     return float(torch.linalg.vector_norm(p, dtype=torch.float64))
 
 

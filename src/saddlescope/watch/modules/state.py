@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from .held import Held
+
 WRAPPERS = ("DistributedDataParallel", "DataParallel", "FullyShardedDataParallel")
 
 
@@ -22,42 +24,32 @@ def unwrapped(model: Any) -> Any:
 
 
 @contextlib.contextmanager
-def untouched(model: Any) -> Iterator[None]:
+def untouched(model: Any, *others: Any) -> Iterator[None]:
     """Evaluation mode without gradients, compilation or autocast; afterwards the state is bit for bit what it was.
 
-    Buffers are copies inside, so that what updates them in place updates copies; attributes that modules set are put back; the random states of Python,
-    NumPy and PyTorch (CPU, and GPU where it is in use) are put back. **Not** undone: what hooks and modules do outside their own
-    attributes, such as appending to a list.
+    What the model holds is put back (see `Held`: parameters, gradients, buffers, attributes, containers, generators, helper objects), what `others` hold too, and
+    the random states of Python, NumPy and PyTorch (CPU, and GPU where it is in use). **Not** undone: changes of global variables and of attributes of
+    classes, of files, and inside objects that only other code can reach.
+
+    **Raises:** `CannotLook`, before anything is done, where something that the model holds cannot be put back.
     """
     import torch
 
-    modules = list(model.modules())
-    attributes = [dict(m.__dict__) for m in modules]
-    buffers = [dict(m._buffers) for m in modules]
     states = (random.getstate(), np.random.get_state(), torch.get_rng_state())  # noqa: NPY002, the users' own
     on_gpu = torch.cuda.get_rng_state_all() if torch.cuda.is_available() and torch.cuda.is_initialized() else None
-    copies: dict[int, Any] = {}
     device = next((p.device.type for p in model.parameters()), "cpu")
     with contextlib.ExitStack() as stack:
         stack.enter_context(torch.no_grad())
         stack.enter_context(torch.autocast(device, enabled=False))
         if hasattr(torch.compiler, "set_stance"):
             stack.enter_context(torch.compiler.set_stance("force_eager"))
+        held = Held(model, list(model.parameters()), list(model.buffers()), *others)
         try:
-            for m in modules:
-                for name, buffer in m._buffers.items():
-                    if buffer is not None:
-                        m._buffers[name] = copies.setdefault(id(buffer), buffer.detach().clone())
+            for m in model.modules():
                 m.__dict__["training"] = False
             yield
         finally:
-            for m, before, held in zip(modules, attributes, buffers, strict=True):
-                for name in [name for name in m.__dict__ if name not in before]:
-                    del m.__dict__[name]
-                m.__dict__.update(before)
-                for name in [name for name in m._buffers if name not in held]:
-                    del m._buffers[name]
-                m._buffers.update(held)
+            held.put_back()
             random.setstate(states[0])
             np.random.set_state(states[1])  # noqa: NPY002
             torch.set_rng_state(states[2])
