@@ -372,3 +372,18 @@ def test_what_biases_learn_first_is_no_part_of_the_exit():
     assert told.status == "law"
     assert told.exit == pytest.approx(end, rel=0.06)
     assert told.exit < forecast(r, int(0.75 * end)).exit
+
+
+def test_a_trainers_wrapper_is_looked_into():
+    import torch
+
+    from saddlescope.watch.modules.model import TorchModel
+
+    net = torch.nn.Linear(2, 1)
+    for make, known in ((torch.optim.SGD, "SGD"), (torch.optim.RMSprop, None)):
+        inner = make(net.parameters(), lr=0.1)
+        wrapper = type("Accelerated", (), {"optimizer": inner, "param_groups": inner.param_groups})()
+        model = TorchModel(net, torch.zeros(3, 2), optimizer=wrapper)
+        model.observe(layers=False)
+        assert model.facts["optimiser_class"] == make.__name__
+        assert model.facts["optimiser"] == known
