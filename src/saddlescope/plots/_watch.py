@@ -65,10 +65,12 @@ def watch_panels(view: WatchView) -> list[tuple[str, Figure]]:
 
 
 def _loss(ax: Axes, view: WatchView, title: str, *, legend: bool) -> None:
+    positive = view.step[view.step > 0]
+    least = max(float(positive[0]), 1.0) if positive.size else 1.0  # where a logarithmic axis begins
     for k, (start, end, kind) in enumerate(view.stalls):
-        begin = start if legend else max(start, 0.5)
+        begin = start if legend else max(start, least)
         label = f"{k + 1}: {_style.plain(kind, 24)}, {start} to {end}"
-        ax.axvspan(begin, max(end, 1), color=_style.SHADES[k % 2], linewidth=0, label=label)
+        ax.axvspan(begin, max(end, begin), color=_style.SHADES[k % 2], linewidth=0, label=label)
         ax.annotate(
             str(k + 1),
             (begin, 1.0),

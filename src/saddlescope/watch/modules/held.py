@@ -225,19 +225,18 @@ def _where(tensor: Any) -> tuple:
 
 
 def _refill(held: Any, before: Any, fill: str) -> None:
+    if isinstance(before, dict) and list(held) == list(before):
+        for name, value in before.items():
+            if held[name] is not value:
+                held[name] = value
+        return
     if isinstance(before, set):
         same = held == before
-    elif isinstance(before, dict):
-        same = len(held) == len(before) and all(map(_is, held.items(), before.items()))
     else:
         same = len(held) == len(before) and all(map(operator.is_, held, before))
     if not same:
         held.clear()
         getattr(held, fill)(before)
-
-
-def _is(a: tuple, b: tuple) -> bool:
-    return a[0] is b[0] and a[1] is b[1]
 
 
 def _slots(value: Any) -> list[str]:
