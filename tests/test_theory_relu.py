@@ -1,6 +1,5 @@
 """Piecewise linear units on rays: predicted from data and initial weights, held against the simulated flow."""
 
-
 import numpy as np
 import pytest
 

@@ -325,7 +325,7 @@ def test_an_exact_fixed_point_is_said_to_be_one():
     card = longest(made(lambda s: 2.0, gradient=0.0, **EXACTLY))
     assert card.kind == "unknown"
     assert "exactly 0" in card.sentence
-    assert "certificate" in card.advice
+    assert "certify_torch" in card.advice
     # no gradient at all is a cut, and no fixed point
     assert longest(made(lambda s: 2.0, gradient=np.nan, frozen=np.array([True, True]), **EXACTLY)).kind == "frozen"
 

@@ -201,6 +201,10 @@ REFUSED = {
     "AdamW": (lambda r: replace(r, facts=r.facts | {"optimiser": "AdamW"}), "optimiser is AdamW"),
     "RMSprop": (lambda r: told_of(r, optimiser=None, optimiser_class="RMSprop"), "optimiser is RMSprop"),
     "JAX's rmsprop": (lambda r: told_of(r, optimiser=None, optimiser_class="rmsprop"), "optimiser is rmsprop"),
+    **{
+        name: (lambda r, name=name: told_of(r, activations=["relu", name]), f"'{name}' is not")
+        for name in ("pow", "square", "cube", "sigmoid", "softplus")
+    },
     "groups": (lambda r: told_of(r, learning_rates=[1e-3, 1e-2]), "rates of their own"),
     "far from 0": (lambda r: replace(r, output=np.full(r.step.size, 0.9)), "far from 0"),
     "biases": (lambda r: _falling(r, 0.08 * r.step / r.step[-1]), "something else"),
@@ -387,3 +391,9 @@ def test_a_trainers_wrapper_is_looked_into():
         model.observe(layers=False)
         assert model.facts["optimiser_class"] == make.__name__
         assert model.facts["optimiser"] == known
+
+
+@pytest.mark.parametrize("names", [["relu"], ["gelu", "tanh"], ["softmax"]])
+def test_units_that_are_linear_near_0_are_foretold(names):
+    r = _three()
+    assert forecast(told_of(r.until(int(0.6 * exit_of(r))), activations=names)).status == "law"

@@ -29,6 +29,8 @@ NAME = "figure-1"
 TITLE = "Figure 1: six two-layer networks learn in two drops"
 
 SEEDS, QUICK_SEEDS = 10, 2
+#: Of a film, which take longer to draw than a run takes.
+FRAMES, QUICK_FRAMES = 48, 12
 
 
 class Panel(NamedTuple):
@@ -135,7 +137,7 @@ def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
     pictures = list(plots.save(plots.figure_1(records), out / "figure-1"))
     for name, record in records.items():
         film = out / f"figure-1-{name.replace(' ', '-').lower()}.gif"
-        plots.animate(record, film)
+        plots.animate(record, film, frames=QUICK_FRAMES if quick else FRAMES)
         pictures.append(film)
     files = [out / "figure-1" / name.replace(" ", "-").lower() / "record.nc" for name in records]
     return Outcome(claims, pictures, _table(rows), __doc__ or "", files=files)

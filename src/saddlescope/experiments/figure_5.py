@@ -34,6 +34,8 @@ NAME = "figure-5"
 TITLE = "Figure 5: deep networks learn in two drops, with the same types of weights"
 
 SEEDS, QUICK_SEEDS = 10, 2
+#: Of a film, which take longer to draw than a run takes.
+FRAMES, QUICK_FRAMES = 48, 12
 
 
 class Panel(NamedTuple):
@@ -164,7 +166,7 @@ def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
     pictures = list(plots.save(figure, out / "figure-5"))
     for name, one in ran.items():
         film = out / f"figure-5-{folder(out, name).name}.gif"
-        plots.animate(one.record, film)
+        plots.animate(one.record, film, frames=QUICK_FRAMES if quick else FRAMES)
         pictures.append(film)
     files = [folder(out / "figure-5", name) / "record.nc" for name in ran]
     return Outcome(claims, pictures, _table(ran), f"{seeds} seeds. {__doc__}", files=files)

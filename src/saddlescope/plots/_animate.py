@@ -42,7 +42,7 @@ def animate(record: xr.Dataset, path: str | os.PathLike[str], *, frames: int = 4
     entries[entries.min(axis=1) >= 246] = 255  # paper stays white, not nearly white
     palette.putpalette(entries.ravel().tolist())
     images = [Image.fromarray(one).quantize(palette=palette, dither=Image.Dither.NONE) for one in pictures]
-    duration = [round(1000 * SECONDS / 48)] * frames
+    duration = [round(1000 * SECONDS / frames)] * frames
     duration[-1] += 1500  # rest on the last frame before the film begins again
     images[0].save(
         path,

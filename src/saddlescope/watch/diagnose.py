@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .evidence import gather
-from .forecast import FAR_OUTPUT, Forecast, forecast
+from .forecast import FALL, FAR_OUTPUT, Forecast, forecast
 from .recording import Recording
 from .stalls import Stall, find_stalls
 
@@ -27,7 +27,7 @@ KINDS = {
     "schedule": "the steps come from the learning rate: see its schedule",
     "frozen": "check requires_grad, the optimiser's groups and detach: these weights do not move",
     "noise": "lower the learning rate or take larger batches: noise holds the loss",
-    "unknown": "ask for a certificate of a state on it",
+    "unknown": "load a checkpoint from it and ask saddlescope.watch.certify_torch(model, probe, targets), or certify_jax, whether it is a saddle or a minimum",
 }
 
 #: Most of the units, or of the weights; many of them; some.
@@ -56,7 +56,7 @@ WASTED, STEADY = 0.1, 0.01
 class Card:
     """One stall's diagnosis.
 
-    `kind`: one of `KINDS`; `sentence`: why, in words and numbers; `advice`; `layer` and `width_kind` with `effective_width` [layers] for a saddle; `order`;
+    `kind`: one of `KINDS`; `sentence`: why, in words and numbers; `advice`; `layer` and `width_kind` with `effective_width` [layers], those of `layers`, for a saddle; `order`;
     `forecast` where the run is still on it; `evidence`: every number that was looked at.
     """
 
@@ -69,10 +69,32 @@ class Card:
     effective_width: tuple[float, ...] = ()
     order: int | None = None
     forecast: Forecast | None = None
+    layers: tuple[str, ...] = ()
     advice: str = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "advice", KINDS[self.kind])
+
+    @property
+    def units(self) -> str:
+        """Of a saddle, in words: the units in use in every layer, which layer takes up another next, and how the wait depends on the scale."""
+        seen = [
+            f"{w:.0f} in layer {name!r}"
+            for name, w in zip(self.layers, self.effective_width, strict=True)
+            if np.isfinite(w)
+        ]
+        if self.width_kind == "origin":
+            words = "the origin: no unit is in use"
+        elif seen:
+            words = f"units in use: {', '.join(seen)} ({self.width_kind})"
+        else:
+            words = "how many units are in use was not seen"
+        if self.layer is not None:
+            words += f"; layer {self.layer!r} takes up the next"
+        if self.order is not None:
+            law = "ln(1/scale)" if self.order == 2 else f"1/scale{f'^{self.order - 2}' if self.order > 3 else ''}"
+            words += f"; order {self.order}: such plateaus last like {law}" if self.order >= 2 else ""
+        return words
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -102,6 +124,8 @@ def diagnose_stall(recording: Recording, stall: Stall) -> Card:
     e = gather(recording, stall)
     ahead = forecast(recording, stall.end if stall.ongoing else (stall.start + 3 * stall.end) // 4)
     kind, sentence = _cause(e, stall, ahead)
+    if kind == "saddle" and not stall.ongoing and ahead.exit is not None and (seen := exit_seen(recording)) is not None:
+        sentence += f"; that fall was seen at step {seen:.0f}"
     card = Card(kind, sentence, stall, e, forecast=ahead if stall.ongoing else None)
     return _located(recording, card, ahead) if kind == "saddle" else card
 
@@ -158,11 +182,14 @@ def _of_motion(e: dict[str, float], stall: Stall, ahead: Forecast) -> tuple[str,
     if 0 <= e["relative_height"] < LOW_LOSS and not (e["push"] > NOISY and e["spread"] > 5 * STEADY):
         return "converged", f"the loss is {e['relative_height']:.2g} of what it was"
     if ahead.status == "law" and ahead.exit is not None and not e["reach"] >= FAR and grown > GROWS:
-        where = "ends" if stall.ongoing else "was to end"
-        return (
-            "saddle",
-            f"{ahead.reason}; what the probe sees has grown by a factor {grown:.3g}, and the plateau {where} at step {ahead.exit:.0f}",
+        low, high = ahead.interval or (ahead.exit, ahead.exit)
+        when = f"step {ahead.exit:.0f} ({low:.0f} to {high:.0f})"
+        told = (
+            f"the loss is to be down by a tenth at {when}"
+            if stall.ongoing
+            else f"at step {ahead.step} a fall of the loss by a tenth was foretold for {when}"
         )
+        return "saddle", f"{ahead.reason}; what the probe sees has grown by a factor {grown:.3g}; {told}"
     if product and near and not stall.ongoing and grown > GROWS and e["gradient_growth"] > GROWS:
         return (
             "saddle",
@@ -187,6 +214,11 @@ def _of_motion(e: dict[str, float], stall: Stall, ahead: Forecast) -> tuple[str,
     if stall.ongoing and e["gradient_left"] < LOW_GRADIENT and grown < GROWS and e["reach"] < SLOPE:
         return "converged", f"the gradient is {e['gradient_left']:.2g} of what it was, and nothing grows"
     known = [f"{k} {e[k]:.2g}" for k in ("reach", "push", "gradient_growth", "variation_growth") if np.isfinite(e[k])]
+    if not known and e["matrices"] >= 1:
+        return (
+            "unknown",
+            "losses and norms of weights do not say: a Watcher beside the loop also sees gradients and what the model puts out",
+        )
     if not known:
         return (
             "unknown",
@@ -212,7 +244,22 @@ def _located(recording: Recording, card: Card, ahead: Forecast) -> Card:
         layer = recording.layer_names[int(np.nanargmin(here))]
     if here and np.nansum(here) == 0 and np.any(np.isfinite(here)):
         kind = "origin"
-    return Card("saddle", card.sentence, card.stall, card.evidence, layer, kind, here, ahead.order, card.forecast)
+    names = tuple(recording.layer_names[: len(here)])
+    return Card(
+        "saddle", card.sentence, card.stall, card.evidence, layer, kind, here, ahead.order, card.forecast, names
+    )
+
+
+def exit_seen(recording: Recording) -> float | None:
+    """The step at which the probe's loss was first below nine tenths of its first value, between two looks by a line; None where it never was."""
+    known = np.isfinite(recording.probe_loss)
+    step, loss = recording.step[known], recording.probe_loss[known]
+    below = np.flatnonzero(loss <= (1 - FALL) * loss[0]) if loss.size and loss[0] > 0 else ()
+    if not len(below) or not below[0]:
+        return None
+    i = int(below[0])
+    part = (loss[i - 1] - (1 - FALL) * loss[0]) / (loss[i - 1] - loss[i])
+    return float(step[i - 1] + part * (step[i] - step[i - 1]))
 
 
 def effective_widths(recording: Recording) -> tuple[str | None, np.ndarray]:

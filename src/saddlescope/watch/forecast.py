@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .activations import ACTIVATIONS
 from .consistency import Falls, falls, loss_scale
 from .hypotheses import COVERAGE, INDEPENDENT, LEAST_GROWTH, LEAST_SNAPSHOTS, Abstention, hypotheses, quantiles
 from .law import unsaturated
@@ -119,8 +120,16 @@ def _outside(seen: Recording) -> None:
         raise Abstention("layers are normalised, so that their norms do not say how large the function is")
     if facts.get("residual"):
         raise Abstention("a residual stream passes by the layers: the function is not homogeneous in them")
+    for name in facts.get("activations") or ():
+        known = ACTIVATIONS.get(name)
+        if name == "pow" or (known is not None and known.facts.order != 1):
+            raise Abstention(
+                f"the law is of units that are linear near 0, and {name!r} is not: its layers gain unlike parts"
+            )
     if seen.step.size < LEAST_SNAPSHOTS + 2:
-        raise Abstention(f"only {seen.step.size} snapshots: {LEAST_SNAPSHOTS + 2} are needed")
+        raise Abstention(
+            f"only {seen.step.size} snapshots: {LEAST_SNAPSHOTS + 2} are needed (a Watcher with a larger budget takes more)"
+        )
 
 
 def _heights(seen: Recording) -> tuple[float, float | None]:

@@ -77,12 +77,7 @@ def _card(card: Card) -> str:
         f"<div>{html.escape(_sentence(card.sentence))}.</div>",
     ]
     if card.kind == "saddle":
-        widths = ", ".join("?" if not np.isfinite(w) else f"{w:.0f}" for w in card.effective_width) or "not seen"
-        where = f"layer {card.layer}" if card.layer else "layer not seen"
-        order = "not seen" if card.order is None else str(card.order)
-        lines.append(
-            f"<div>{html.escape(_sentence(where))}; kind: {html.escape(card.width_kind or 'not seen')}; order: {order}; effective width: {widths}</div>"
-        )
+        lines.append(f"<div>{html.escape(_sentence(card.units))}.</div>")
     if card.forecast is not None:
         lines.append(f"<div>{html.escape(_sentence(str(card.forecast)))}.</div>")
     lines.append(f"<div>What to do: {html.escape(card.advice)}.</div>")

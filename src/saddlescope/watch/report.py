@@ -108,12 +108,7 @@ def _card_lines(card: Card) -> list[str]:
         f"  why: {card.sentence}",
     ]
     if card.kind == "saddle":
-        where = f"in {card.layer}" if card.layer else "layer not seen"
-        widths = ", ".join("?" if not np.isfinite(w) else f"{w:.0f}" for w in card.effective_width) or "not seen"
-        order = "?" if card.order is None else str(card.order)
-        lines.append(
-            f"  saddle: {where}, kind {card.width_kind or 'not seen'}, order {order}, effective width {widths}"
-        )
+        lines.append(f"  where: {card.units}")
     lines.append(f"  what to do: {card.advice}")
     return lines
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 #: Looks per factor e of steps, before the spacing reaches k.
 PER_FACTOR = 16
-#: Looks per factor e of steps that are taken in any case, at the probe alone: too few for a forecast is as good as none ...
+#: Looks per factor e of steps that go before what is being saved for hidden layers, at the probe alone: too few for a forecast is as good as none.
 FLOOR_PER_FACTOR = 4
-#: ... as long as all looks together take no more than so many times the budget. They are few: in a long training they are within it.
-FLOOR_TIMES = 3
+#: Calls cannot be done without. In a loop of very short steps they alone would use the budget up, and nothing be seen: looks have at least this part of it.
+LOOKS_SHARE = 1 / 3
 #: A look may take longer than the last one did, by so much, when it is asked whether it still fits into the budget.
 MARGIN = 1.25
 #: Looks at hidden layers may use this part of the budget; the rest is for the probe, which forecasts live on.
@@ -87,10 +87,14 @@ class Budget:
         return self.wait(kind) <= 0.0
 
     def allows_floor(self) -> bool:
-        """Whether a look at the probe fits that is taken in any case."""
+        """Whether a look at the probe fits, if nothing is saved for hidden layers."""
+        return self.part == math.inf or self._missing(MARGIN * self.costs.get("probe", 0.0)) <= 0.0
+
+    def _missing(self, cost: float) -> float:
+        """Seconds by which the budget is too small for one more look of this cost."""
         own = self.elapsed() - self.spent
-        looks = self.spent - self.spent_on_calls + MARGIN * self.costs.get("probe", 0.0)
-        return looks <= FLOOR_TIMES * self.part * own
+        allowed = max(self.part * own - self.spent_on_calls, LOOKS_SHARE * self.part * own)
+        return self.spent - self.spent_on_calls + cost - allowed
 
     def wait(self, kind: str) -> float:
         """For how many seconds more the training has to run, by itself, before a look fits; at least so many."""
@@ -99,8 +103,7 @@ class Budget:
         # of the training's own time, so that what was spent does not pay for more
         own = self.elapsed() - self.spent
         cost = MARGIN * self.costs.get(kind, 0.0)
-        # calls cannot be done without: in a loop of very short steps they alone would use the budget up, and nothing be seen
-        missing = self.spent - self.spent_on_calls + cost - self.part * own
+        missing = self._missing(cost)
         share = LAYERS_SHARE * self.part * own - self.spent_on.get("layers", 0.0)
         if kind == "layers":
             return max(missing / self.part, (cost - share) / (LAYERS_SHARE * self.part))

@@ -43,8 +43,8 @@ class Watcher:
     - `probe`: a fixed batch of inputs, of 64 to some hundreds of samples that look like the training's. For several arguments a tuple or a dictionary.
     - `targets`: of the probe; whole numbers are classes. With them the probe's loss is recorded, and outputs that are small against them count as zero.
     - `optimizer`: anything with `param_groups`; learning rate and momentum are read from it, and nothing is written. In JAX its name: "sgd", "adam", "adamw".
-    - `budget`: the most that looking may take, as a part of the training's own time. Kept by looking less often. None: whatever it takes. In a short
-        training the few looks that a forecast needs may take up to three times that; the calls themselves come on top, some 3 µs each.
+    - `budget`: the most that watching may take, as a part of the training's own time. Kept by looking less often. None: whatever it takes. (Calls, some 3 µs each, cannot be
+        left out: where they take more than two thirds of it, looks still have a third.)
     - `out`: a folder; the recording is kept there as recording.npz, written whole, once a minute at most and at the report. One that is there is gone on with
         where the steps go on, and put aside (recording-1.npz) where they begin anew.
     - `every`: snapshots are log-spaced until their distance is this many steps.
@@ -266,8 +266,8 @@ class Watcher:
         looked, taken = sum(s.asked for s in self.snapshots.seen), len(self.snapshots.seen)
         if np.isfinite(self.budget.part) and (self.num_late or looked < taken):
             gaps.append(
-                f"to keep looks to {self.budget.part:.1%} of the training's time, {self.num_late} snapshots were taken later than planned, and hidden "
-                f"layers looked at in {looked} of {taken}"
+                f"to keep looks to {self.budget.part:.1%} of the training's time, {taken} were taken, {self.num_late} of them later than planned, and hidden "
+                f"layers looked at in {looked}; a larger budget buys more (budget=0.3, or None: whatever it takes)"
             )
         facts = dict(self.model.facts) | {
             "batches_per_epoch": self.batches_per_epoch,
