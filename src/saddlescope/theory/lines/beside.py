@@ -33,13 +33,13 @@ EQUAL = 1e-9
 class Beside(NamedTuple):
     r"""What lies beside the modes.
 
-    - `inputs` [weights, rows_u]: directions n with eigenvalues `sigma` [rows_u]; `outputs` [readouts, rows_v]: directions o.
+    - `inputs` [weights, rows_u]: directions n with eigenvalues `sigma` [rows_u]; `outputs`: the number of directions o.
     - `slowing` [modes]: $\frac12 (\lambda_n |u_n|^2 + \lambda_k |v_o|^2)$ on the span of the modes' overlaps, the most that any combination of units has: a rate.
     """
 
     inputs: Float[np.ndarray, "weights rows_u"]
     sigma: Float[np.ndarray, " rows_u"]
-    outputs: Float[np.ndarray, "readouts rows_v"]
+    outputs: int
     slowing: Float[np.ndarray, " modes"]
 
     def slight(self, modes: Modes) -> bool:
@@ -48,7 +48,7 @@ class Beside(NamedTuple):
 
     def gathered(self, lines: Lines, modes: Modes, basis: Float[np.ndarray, "units columns"]) -> "Rows":
         """The rows on some combinations of units, as few as these; exact where the eigenvalues are equal, and while units wait."""
-        u, sigma, v = self.inputs.T @ (lines.u @ basis), self.sigma, _fewer(self.outputs.T @ (lines.v @ basis))
+        u, sigma, v = self.inputs.T @ (lines.u @ basis), self.sigma, _untaught(lines.v @ basis, modes, self.outputs)
         if len(u) > u.shape[1]:
             weight = sigma * np.sum(u**2, axis=1)
             one = float(weight @ sigma / max(float(np.sum(weight)), 1e-300))
@@ -57,17 +57,17 @@ class Beside(NamedTuple):
             sigma = np.full(len(u), one)
         return Rows(u, sigma, v)
 
-    def exactly(self, lines: Lines) -> "Rows":
+    def exactly(self, lines: Lines, modes: Modes) -> "Rows":
         """The rows on all units: of each eigenvalue no more than units."""
         u, sigma = [np.zeros((0, lines.u.shape[1]))], [np.zeros(0)]
         for group in _equal(self.sigma):
             u.append(_fewer(self.inputs[:, group].T @ lines.u))
             sigma.append(np.full(len(u[-1]), self.sigma[group].mean()))
-        return Rows(np.concatenate(u), np.concatenate(sigma), _fewer(self.outputs.T @ lines.v))
+        return Rows(np.concatenate(u), np.concatenate(sigma), _untaught(lines.v, modes, self.outputs))
 
     def most_rows(self, units: int) -> int:
         """No fewer than `exactly` has."""
-        return sum(min(len(group), units) for group in _equal(self.sigma)) + min(self.outputs.shape[1], units)
+        return sum(min(len(group), units) for group in _equal(self.sigma)) + min(self.outputs, units)
 
 
 class Rows(NamedTuple):
@@ -93,11 +93,14 @@ def beside(lines: Lines, modes: Modes) -> Beside:
         inputs.append(left)
         sigma.append(np.full(left.shape[1], values[group].mean()))
     inputs, sigma = np.concatenate(inputs, axis=1), np.concatenate(sigma)
-    outputs = np.linalg.svd(modes.out, full_matrices=True)[0][:, modes.out.shape[1] :]
+    outputs = modes.out.shape[0] - modes.out.shape[1]
     across = np.linalg.svd(modes.plus, full_matrices=False)[2].T if modes.plus.any() else modes.plus.T
     strongest = [
         float(np.linalg.norm(rows, 2)) ** 2 if rows.size else 0.0
-        for rows in (np.sqrt(sigma)[:, None] * (inputs.T @ (lines.u @ across)), outputs.T @ (lines.v @ across))
+        for rows in (
+            np.sqrt(sigma)[:, None] * (inputs.T @ (lines.u @ across)),
+            _untaught(lines.v @ across, modes, outputs),
+        )
     ]
     return Beside(inputs, sigma, outputs, 0.5 * (strongest[0] + modes.lam * strongest[1]))
 
@@ -107,6 +110,14 @@ def _equal(values: np.ndarray) -> list[np.ndarray]:
     if not values.size:
         return []
     return np.split(np.arange(values.size), np.flatnonzero(np.diff(values) > EQUAL * values[-1]) + 1)
+
+
+def _untaught(v: np.ndarray, modes: Modes, count: int) -> np.ndarray:
+    """What of output weights [readouts, columns] lies along the `count` directions without a target, as few rows as have the same products among columns."""
+    if not count:
+        return v[:0]
+    _, sizes, across = np.linalg.svd(v - modes.out @ (modes.out.T @ v), full_matrices=False)
+    return (sizes[:, None] * across)[:count]
 
 
 def _fewer(rows: np.ndarray) -> np.ndarray:

@@ -143,7 +143,9 @@ def _reached(lines: Lines, modes: Modes, others: Beside, basis: np.ndarray, lear
 
 def every(lines: Lines, modes: Modes, others: Beside, learning_rate: float | None) -> Reduced:
     """The reduction to all rows, exact; of inputs that are always zero nothing is needed."""
-    reduced = _with(others.exactly(lines), lines, modes, modes.into.T @ lines.u, modes.out.T @ lines.v, learning_rate)
+    reduced = _with(
+        others.exactly(lines, modes), lines, modes, modes.into.T @ lines.u, modes.out.T @ lines.v, learning_rate
+    )
     return reduced._replace(state=reduced.state @ span(reduced.state))
 
 
