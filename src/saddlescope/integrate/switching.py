@@ -19,6 +19,8 @@ PRESSED = 0.6
 PATIENCE, FIRST_PATIENCE, LONGEST_PATIENCE = 15, 60, 960
 #: Stiff steps that are too short in a row before the explicit method takes over.
 SHORT = 3
+#: A step that is to be longer by this factor than the last is on its way: the first stiff steps are as short as explicit ones.
+GROWING = 1.5
 #: A change that is taken back within so many steps did not pay.
 TRIAL = 12
 
@@ -70,8 +72,8 @@ class Switch(NamedTuple):
             change = evidence >= self.patience
             changed = Switch(one, 0 * one, self.patience, accepted + 1)
         else:
-            # what the next step would be worth to the explicit method
-            short = stretch * size / h < worth(n) * reach
+            # what the next step would be worth to the explicit method; one that still grows as fast as it may does not say yet
+            short = (stretch * size / h < worth(n) * reach) & (size < GROWING * h)
             evidence = jnp.where(short, self.evidence + 1, 0)
             change = evidence >= SHORT
             hasty = accepted - self.since < TRIAL
