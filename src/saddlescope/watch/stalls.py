@@ -15,7 +15,7 @@ from ..series import PlateauConstants, find_plateaus
 from .recording import Recording
 
 #: Blocks that a series is cut into; snapshots of the probe that are enough to prefer it.
-BLOCKS, ENOUGH = 120, 16
+BLOCKS, ENOUGH = 120, 60
 #: A stall ends where the loss has left its height by this part of the next drop, and by so many standard deviations of a block.
 LEFT, DEVIATIONS = 0.1, 4.0
 #: A stall lasts more blocks than this.
