@@ -58,7 +58,10 @@ def write(results: dict, folder: Path) -> None:
 def _machine(results: dict) -> str:
     a = results["about"]
     versions = ", ".join(f"{name} {version}" for name, version in a["versions"].items() if version)
-    return f"Measured on {a['cores']} cores of {a['processor']}, Python {a['python']}, {versions}. {results['minutes']:.0f} minutes.\n"
+    return (
+        f"Measured on {a['cores']} cores of {a['processor']}, Python {a['python']}, {versions}. {results['minutes']:.0f} minutes. {results.get('note', '')}".rstrip()
+        + "\n"
+    )
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

@@ -110,6 +110,7 @@ def main() -> None:
         help="where results.json, benchmarks.md and pictures go (default: benchmarks and docs; quick: out/bench)",
     )
     parser.add_argument("--resume", action="store_true", help="go on where an interrupted measurement was")
+    parser.add_argument("--note", default="", help="what a reader of the page should know of this measurement")
     asked = parser.parse_args()
     names = [n for n in asked.only if n in PROBLEMS] or (list(QUICK) if asked.quick else list(PROBLEMS))
     parts = [p for p in asked.only if p in PARTS]
@@ -133,6 +134,7 @@ def main() -> None:
     stored = data / "results.json"
     before = json.loads(stored.read_text(encoding="utf-8")) if asked.resume and stored.exists() else None
     results = measure(names, parts, quick=asked.quick, rounds=rounds, budget=budget, save=save, before=before)
+    results["note"] = asked.note or results.get("note", "")
     save(results)
     page.write(results, docs)
     print(f"{results['minutes']:.1f} minutes. Look at {docs.name}/benchmarks.md and {data.name}/results.json.")
