@@ -47,7 +47,8 @@ def side_by_side(
     try:
         while waiting:
             done, _ = wait(waiting, LOOK, FIRST_COMPLETED)
-            text = _listen(told, parts, processes) or text
+            # what a process has said may come after its result
+            text = _listen(told, parts, processes, set(waiting.values())) or text
             parts |= dict.fromkeys((waiting[future] for future in done), 1.0)
             finished = len(names) - len(waiting) + len(done)
             progress(sum(parts.values()) / len(parts), f"[{finished} of {len(names)} done] {text}")
@@ -64,7 +65,7 @@ def side_by_side(
         pool.shutdown(cancel_futures=True)
 
 
-def _listen(told, parts: dict[str, float], processes: set[int]) -> str | None:
+def _listen(told, parts: dict[str, float], processes: set[int], going: set[str]) -> str | None:
     """Takes what the processes have said; the last of it."""
     text = None
     while True:
@@ -73,7 +74,8 @@ def _listen(told, parts: dict[str, float], processes: set[int]) -> str | None:
         except queue.Empty:
             return text
         processes.add(process)
-        parts[name] = part if part is not None else parts[name]
+        if name in going and part is not None:
+            parts[name] = part
 
 
 def _end(process: int) -> None:
