@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from .. import plots
-from ._base import Claim, Outcome, Progress, claim
+from ._base import Claim, Outcome, Progress, claim, expecting
 from ._staircases import SETTLED, Ran, folder, run_all, table
 
 NAME = "figure-6"
@@ -36,6 +36,11 @@ LATER = (2.0, SCALE**-2)
 #: How near an exponent is to its power, between the figure's scale and the first of `SCALES`, and between those. A wait is c / scale^power less a number of order 1, taken as 2 at most: the exponent is off by
 #: 2 / (wait at the larger scale) / ln(ratio of the scales), for waits of 33 and 300 (no skip), of 7 and 25 (skip over one layer).
 NEAR = {"no skip": (0.05, 0.003), "skip 1": (0.24, 0.035)}
+#: (panel, claim) that are known to fail, over all seeds and over the quick ones: with a skip over two layers the wait from 0.03 is hardly longer than the drop, and in some seeds not yet a logarithm.
+FAILS: dict[bool, set[tuple[str, str]]] = {
+    False: {("linear", "logarithm, skip 2, scales 0.03 to 0.01")},
+    True: set(),
+}
 UNITS = {"linear": [10, 10, 10], "ReLU": [20, 20, 20]}
 #: Of the ReLU network with a skip over two layers, whose plateaus are counted there.
 SMALLEST = 1e-4
@@ -79,6 +84,7 @@ def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
             small |= run_all(specs, seeds, None, f"figure 6, scale {SMALLEST:g}", progress)
     claims = [one for kind in TASKS for one in _claims(kind, stairs, small)]
     claims += _growth((SCALE, stairs), (SCALES[0], middle), 0) + _growth((SCALES[0], middle), (SCALES[1], small), 1)
+    claims = expecting(claims, FAILS[quick])
     progress(0.95, "figure 6: drawing")
     panels = {f"four layers, {kind}": {skip: stairs[f"{kind}, {skip}"].record for skip in SKIPS} for kind in TASKS}
     pictures = list(plots.save(plots.overlaid(panels), out / "figure-6"))
