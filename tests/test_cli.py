@@ -306,6 +306,15 @@ def test_a_mistake_of_ours_is_not_dressed_up(template, rooms):
         main(["run", str(template), "--out", str(template.parent / "out")])
 
 
+def test_a_process_that_ran_out_of_memory_is_one_line(capsys, tmp_path, rooms):
+    def reproduce(*_, **__):
+        raise MemoryError("An experiment's process was ended from outside.")
+
+    rooms.experiments.reproduce = reproduce
+    assert main(["reproduce", "--out", str(tmp_path)]) == 1
+    assert "ended from outside" in told(capsys)
+
+
 def test_showing_what_is_no_record_is_a_bad_file(capsys, tmp_path, rooms):
     assert main(["show", str(tmp_path)]) == 3
     assert "No such file or directory" in told(capsys)

@@ -37,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _tell(_os_message(error), Exit.BAD_FILE)
     except ValueError as error:
         return _tell(str(error), Exit.BAD_FILE if _is_about_data(error) else Exit.WRONG_REQUEST)
+    except MemoryError as error:
+        return _tell(str(error) or "out of memory.", Exit.FAILED)
     except RuntimeError as error:
         from ..results import ComputationError
 

@@ -206,10 +206,11 @@ def _maps(quick: bool, progress: Progress) -> dict[str, np.ndarray]:
     """For each task, which runs have a clean second plateau [widths, scales, seeds]."""
     found = {}
     widths = WIDTHS[1:2] if quick else WIDTHS
-    for number, (title, objective) in enumerate(map_tasks().items()):
+    tasks = map_tasks()
+    for number, (title, objective) in enumerate(tasks.items()):
         hits = np.zeros((len(widths), len(MAP_SCALES), MAP_SEEDS), bool)
         for i, width in enumerate(widths):
-            progress(0.6 + 0.3 * (number + i / len(widths)) / 2, f"figure 4: {title}, {width} units")
+            progress(0.6 + 0.3 * (number + i / len(widths)) / len(tasks), f"figure 4: {title}, {width} units")
             for k, scale in enumerate(MAP_SCALES):
                 runs = [
                     look(_started(neurons("tanh", width), objective, scale, s), objective) for s in range(MAP_SEEDS)
