@@ -11,6 +11,13 @@ from saddlescope.experiments._side_by_side import side_by_side
 from saddlescope.results import RESULTS, ComputationError
 
 
+class Odd(Exception):
+    """Cannot be put together again from its words, as pickle would."""
+
+    def __init__(self, first: int, second: int) -> None:
+        super().__init__(f"{first} and {second}")
+
+
 def begin() -> None:
     os.environ["BEGUN"] = "yes"
 
@@ -23,6 +30,10 @@ def work(name: str, progress) -> tuple[str, int, str | None]:
         raise ComputationError(RESULTS.stalled, "It ended at t = 1.")
     if name == "killed":
         os.kill(os.getpid(), 9)
+    if name == "odd":
+        raise Odd(1, 2)
+    if name == "unsendable":
+        return lambda: None
     if name.startswith("/"):
         with open(name, "w") as file:
             file.write(str(os.getpid()))
@@ -45,9 +56,22 @@ def test_each_name_has_a_process_of_its_own_that_has_begun():
     assert said[-1][1].startswith("[3 of 3 done]")
 
 
+def test_one_ended_from_outside_gives_up_the_others():
+    began = time.monotonic()
+    with pytest.raises(MemoryError, match="outside"):
+        list(side_by_side(work, ["killed", "/dev/null", "a"], 2, begin, quiet))
+    assert time.monotonic() - began < 50
+
+
 @pytest.mark.parametrize(
     ("name", "kind", "words"),
-    [("wrong", ValueError, "it is wrong"), ("stalled", ComputationError, "t = 1"), ("killed", MemoryError, "outside")],
+    [
+        ("wrong", ValueError, "it is wrong"),
+        ("stalled", ComputationError, "t = 1"),
+        ("killed", MemoryError, "outside"),
+        ("odd", RuntimeError, "Odd: 1 and 2"),
+        ("unsendable", RuntimeError, "cannot be sent"),
+    ],
 )
 def test_what_a_process_raises_is_raised_here(name, kind, words):
     with pytest.raises(kind, match=words) as caught:

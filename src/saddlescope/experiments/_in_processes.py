@@ -4,11 +4,13 @@ A process that compiles thousands of programs runs out of memory mappings long b
 usual Linux), so each is given up after its share.
 """
 
-import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from typing import TypeVar
+
+from ._base import Progress
+from ._side_by_side import side_by_side
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -34,17 +36,8 @@ def in_processes(
     workers = workers or os.cpu_count() or 1
     share = max(1, min(SHARE, -(-len(items) // workers)))
     shares = [items[i : i + share] for i in range(0, len(items), share)]
-    if not shares:
-        return
-    # spawned: a fork of a process that runs JAX may hang
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(shares)), context, initializer=_begin, max_tasks_per_child=1)
-    waiting = [pool.submit(_all, work, share) for share in shares]
-    try:
-        for future in as_completed(waiting):
-            yield future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    for _, results in side_by_side(partial(_all, work), shares, workers, _begin, lambda part, text: None):
+        yield results
 
 
 def _begin() -> None:
@@ -52,5 +45,5 @@ def _begin() -> None:
     os.environ["XLA_FLAGS"] = f"{flags} {QUICKER_TO_COMPILE}".strip()
 
 
-def _all(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+def _all(work: Callable[[Item], Result], items: Sequence[Item], progress: Progress) -> list[Result]:
     return [work(item) for item in items]
