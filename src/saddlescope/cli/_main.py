@@ -3,6 +3,7 @@
 Nothing heavy is imported here: `--help` answers before JAX would have loaded.
 """
 
+import difflib
 import io
 import os
 import sys
@@ -58,14 +59,6 @@ def _dispatch(argv: Sequence[str] | None) -> Exit:
     from ..specs.commands import Command, Init, Predict, Reproduce, Run, Show, Watch
     from . import _commands
 
-    command = tyro.cli(
-        Command,
-        prog="saddlescope",
-        description="Saddle-to-saddle training dynamics: simulate them, see where a run rests, count the units in use. "
-        "Start with `saddlescope init linear --out my.toml`, or `saddlescope watch` with a training of your own. --version says which this is.",
-        args=argv,
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
     doors = {
         Init: _commands.init,
         Run: _commands.run,
@@ -74,7 +67,24 @@ def _dispatch(argv: Sequence[str] | None) -> Exit:
         Reproduce: _commands.reproduce,
         Watch: _commands.watch,
     }
+    _refuse_unknown(sys.argv[1:] if argv is None else argv, [kind.__name__.lower() for kind in doors])
+    command = tyro.cli(
+        Command,
+        prog="saddlescope",
+        description="Saddle-to-saddle training dynamics: simulate them, see where a run rests, count the units in use. "
+        "Start with `saddlescope init linear --out my.toml`, or `saddlescope watch` with a training of your own. --version says which this is.",
+        args=argv,
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
     return doors[type(command)](command)
+
+
+def _refuse_unknown(argv: Sequence[str], names: Sequence[str]) -> None:
+    """A command that does not exist, answered with the nearest that does."""
+    if not argv or argv[0].startswith("-") or argv[0] in names:
+        return
+    (nearest,) = difflib.get_close_matches(argv[0], names, n=1, cutoff=0.0)
+    raise ValueError(f"no command {argv[0]!r}: there are {', '.join(names)} (the nearest is {nearest!r}).")
 
 
 def _is_about_data(error: ValueError) -> bool:

@@ -3,6 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+LEGEND = (
+    "height: loss of the saddle, in 1/2 mean squared error; t: (learning rate) x (steps), +- twice the difference from a run with 10 times the tolerance; "
+    "width: units that the function needs; index: directions in which the loss falls at once"
+)
+
 
 def stages_table(summary: Mapping[str, Any]) -> str:
     """The stages of a run and its end, one a row, and what each is in words; `-` for what is not known. `summary` is that of summary.json."""
@@ -51,7 +56,8 @@ def stages_table(summary: Mapping[str, Any]) -> str:
     named = [*((str(n), s) for n, s in enumerate(summary["stages"], start=1)), ("end", end)]
     words = [f"{name}: {_sentence(stage)}" for name, stage in named if "certificate" in stage]
     words += [_unseen(stage) for stage in summary.get("predicted_only") or ()]
-    lines = [aligned([head, *rows]), *words, f"{count} stage{'' if count == 1 else 's'}{cause}; {ended}"]
+    legend = [LEGEND] if count else []
+    lines = [aligned([head, *rows]), *words, *legend, f"{count} stage{'' if count == 1 else 's'}{cause}; {ended}"]
     return "\n".join(lines)
 
 
