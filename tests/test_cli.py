@@ -353,7 +353,7 @@ def test_reproduce_names_the_nearest_experiment(capsys, tmp_path, rooms):
 
 def test_a_command_that_does_not_exist_is_answered_with_the_nearest(rooms, capsys):
     assert main(["predct", "my.toml"]) == 2
-    assert told(capsys).endswith("(the nearest is 'predict').")
+    assert told(capsys).endswith("(the nearest is 'predict').\n")
     assert rooms.calls == []
 
 

@@ -89,9 +89,8 @@ def _refuse_unknown(argv: Sequence[str], names: Sequence[str]) -> None:
 
 def _is_about_data(error: ValueError) -> bool:
     """Whether the content of a file is at fault, rather than the request."""
-    from ..tasks import DataError
-
-    return isinstance(error, DataError)
+    tasks = sys.modules.get("saddlescope.tasks")  # not imported for this: what was never loaded has raised nothing
+    return tasks is not None and isinstance(error, tasks.DataError)
 
 
 def _os_message(error: OSError) -> str:
