@@ -39,7 +39,7 @@ pre { overflow-x: auto; background: var(--ground); padding: .7rem; font-size: .7
 #: What the numbers of a claim are, on the page.
 NUMBERS = (
     "measured: median over seeds [smallest, largest], or a mean or part of the seeds [95% interval]; asked: where every seed, that interval, or that part has to lie; values: one a seed, unless the setting says otherwise; "
-    "theorem, asymptotic, heuristic, conjecture: what stands behind the sentence"
+    "undecided: the interval reaches across a bound, so these seeds are too few; theorem, asymptotic, heuristic, conjecture: what stands behind the sentence"
 )
 #: More claims than these: those that hold are folded away.
 MOST_SHOWN = 16
