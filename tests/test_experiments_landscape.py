@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from saddlescope import embeddings, experiments, plots
-from saddlescope.experiments import _problems, _rows, corollary_2, lemma_6, theorem_1, theorem_3
+from saddlescope.experiments import (
+    _constructions,
+    _manifold_sets,
+    _problems,
+    _rows,
+    corollary_2,
+    lemma_6,
+    theorem_1,
+    theorem_3,
+)
 
 EXPERIMENTS = (theorem_1, corollary_2, theorem_3, lemma_6)
 
@@ -142,14 +151,14 @@ def test_units_of_the_experiment_are_what_they_declare():
 
 @pytest.mark.parametrize(("degree", "sign"), [(1, 1.0), (1, -1.0), (2, 1.0)])
 def test_factors_add_up(degree, sign, rng):
-    g, h = (np.array(part) for part in theorem_1.factors(rng, degree, sign))
+    g, h = (np.array(part) for part in _constructions.factors(rng, degree, sign))
     assert np.sum(g**degree * h) == pytest.approx(1.0, abs=1e-14)
     assert (np.sign(g) == (1, sign, 1)).all()
     assert (h < 0).any()
 
 
 def test_a_left_inverse_is_not_the_pseudo_inverse(rng):
-    g, left = theorem_1.inverses(rng)
+    g, left = _constructions.inverses(rng)
     np.testing.assert_allclose(left @ g, np.eye(_problems.NARROW), atol=1e-14)
     assert np.linalg.norm(left - np.linalg.pinv(g)) > 0.1
 
@@ -159,7 +168,7 @@ def test_a_left_inverse_is_not_the_pseudo_inverse(rng):
 
 def test_one_broken_layer_of_a_deep_network_is_caught():
     def off_in_the_second(lens, rng):
-        wide = theorem_1.split(lens, rng).lenses()[lens.layer]
+        wide = _constructions.split(lens, rng).lenses()[lens.layer]
         u, v = wide.get()
         return wide.put(u, v * (1.001 if lens.layer == 1 else 1.0))
 
@@ -167,15 +176,15 @@ def test_one_broken_layer_of_a_deep_network_is_caught():
     values = [corollary_2._widened(one, (layer,), off_in_the_second, 0)[0] for layer, one in enumerate(alone)]
     assert values[0] <= 1e-13 < 1e-6 < values[1]
     every = corollary_2.problem("tanh", 2, None, 0)
-    assert corollary_2._widened(every, range(2), theorem_1.split, 0)[0] <= 1e-13
+    assert corollary_2._widened(every, range(2), _constructions.split, 0)[0] <= 1e-13
     assert corollary_2._widened(every, range(2), off_in_the_second, 0)[0] > 1e-6
 
 
 def test_euler_steps_see_a_start_that_is_off_the_manifold():
-    case = next(c for c in theorem_3._cases() if c.group == theorem_3.EQUAL and not c.dropped)
+    case = next(c for c in _manifold_sets.cases() if c.group == theorem_3.EQUAL and not c.dropped)
 
     def nearly(lens, rng):
-        equal = lens.of(theorem_3.on_equal(lens, rng))
+        equal = lens.of(_manifold_sets.on_equal(lens, rng))
         u, v = equal.get()
         return equal.put(u * [[1.0], [1.001], [1.0], [1.0]], v)
 
@@ -184,9 +193,9 @@ def test_euler_steps_see_a_start_that_is_off_the_manifold():
 
 
 def test_a_run_that_leaves_is_seen_to_leave():
-    case = next(c for c in theorem_3._cases() if c.dropped == "v not 0" and "tanh" in c.kinds)
+    case = next(c for c in _manifold_sets.cases() if c.dropped == "v not 0" and "tanh" in c.kinds)
     assert theorem_3._run(case, "tanh", 0) > 1e-3
-    stays = next(c for c in theorem_3._cases() if c.group == theorem_3.SILENT and not c.dropped)
+    stays = next(c for c in _manifold_sets.cases() if c.group == theorem_3.SILENT and not c.dropped)
     assert theorem_3._run(stays, "tanh", 0) <= 1e-9
 
 

@@ -8,6 +8,7 @@ import pytest
 from saddlescope import experiments, runs
 from saddlescope.experiments import _digit_pairs, _three_modes, figure_2, figure_3, table_1
 from saddlescope.experiments import _figure_2_claims as claims_of
+from saddlescope.experiments import _figure_2_width as width_of
 from saddlescope.experiments._three_modes import ATTENTION, LINEAR, Setting, follow, saddle_losses
 from saddlescope.specs import read_spec
 
@@ -44,7 +45,9 @@ def test_figure_2_comes_out_as_expected(swept):
     check("figure-2", found)
     # what the paper's sentence on width does not say of either convention, and at one scale
     failed = {(one.panel, one.name) for one in found if one.outcome == "fails"}
-    assert failed == {("A: attention, layer", "slope 1"), ("A: contrast", "contrast at 1e-2")}
+    contrast = {("A: contrast", "contrast at 1e-2"), ("A: contrast", "little at 1e-2")}
+    assert failed == {("A: attention, layer", "slope 1"), *contrast}
+    assert not any(one.undecided for one in found)
     assert figure_2.FULL.width_seeds[LINEAR] >= 10
     assert figure_2.FULL.seeds >= 10
 
@@ -76,8 +79,15 @@ def test_wrong_laws_and_lines_are_seen(swept):
     assert {"plateaus", "small", "large", "never more"} <= after(
         ATTENTION, lambda run: run._replace(plateaus=2 if run.setting.scale < 1 else 3)
     )
-    wide = after(LINEAR, lambda run: run._replace(ends=run.ends * run.setting.units**-0.3))
+    # a tenth of the exponent that "little" allows
+    wide = after(LINEAR, lambda run: run._replace(ends=run.ends * run.setting.units**-0.014))
     assert {"slope 1", "slope 2", "slope 3", "law"} <= wide
+    assert "little at 1e-6" not in wide
+    assert "little at 1e-6" in after(LINEAR, lambda run: run._replace(ends=run.ends * run.setting.units**-0.15))
+    # kappa, on which nothing else depends
+    for network in (LINEAR, ATTENTION):
+        steep = after(network, lambda run: run._replace(ends=run.ends * np.exp(0.6 * run.setting.kappa)))
+        assert "slope 1" in steep
     bent = after(LINEAR, lambda run: run._replace(bend=0.7))
     assert {"exponential drop", "drop after a plateau"} <= bent
 
@@ -108,6 +118,20 @@ def test_a_large_part_lies_on_its_manifold_with_the_right_sign(network):
             assert float(u[:, 0] @ v[:, 0, 0]) > 0  # the first mode is the first axis
         else:
             assert saddle_losses(network, 1.0)[0] > float(problem.objective.loss(made))
+
+
+@pytest.mark.parametrize("convention", ["weight", "layer"])
+def test_mean_ends_are_those_of_runs(convention):
+    runs_of = follow(
+        [Setting(LINEAR, 0.7, 12, 1e-7, convention, seed) for seed in range(256)], foretold=lambda _: False
+    )
+    ends = np.array([run.ends for run in runs_of])
+    error = np.std(ends, axis=0, ddof=1) / np.sqrt(len(ends))
+    # three standard errors: a part of 1/400 each, and seeds are fixed
+    mean, theory = ends.mean(axis=0), width_of.mean_ends(12, 1e-7, convention, 0.7)
+    assert np.all(np.abs(mean - theory) < 3 * error)
+    # another scale would be seen
+    assert np.all(np.abs(mean - width_of.mean_ends(12, 1.2e-7, convention, 0.7)) > 3 * error)
 
 
 def test_ends_that_theory_merges_are_not_compared():
@@ -172,6 +196,6 @@ def test_a_wrong_order_and_a_wrong_line_of_pairs_are_seen():
 
 
 def test_bounds_do_not_come_from_the_data():
-    assert pytest.approx(np.log(1.1) / np.log(2)) == claims_of.LITTLE
+    assert pytest.approx(np.log(1.1) / np.log(2)) == width_of.LITTLE
     assert claims_of.EXPONENTIAL[1] < claims_of.AFTER_A_PLATEAU[0]
     assert np.log(2) / np.log(10) < claims_of.EXPONENTIAL[1]

@@ -8,7 +8,7 @@ import pytest
 
 from saddlescope import experiments
 from saddlescope.experiments import _finished, _prose
-from saddlescope.experiments._base import Outcome, claim, claim_of_mean
+from saddlescope.experiments._base import Outcome, claim, claim_of_mean, claim_of_part
 from saddlescope.experiments._page import page, verdict
 from saddlescope.specs import commands
 
@@ -137,6 +137,34 @@ def test_a_claim_about_a_mean_holds_if_its_interval_does():
 
     assert of((0.1, 0.9)) == "holds"
     assert of((-0.1, 0.9)) == of((0.1, 1.1)) == of((float("nan"), 0.9)) == "fails"
+
+
+def test_refuted_and_undecided_are_told_apart(tmp_path):
+    def of(interval):
+        return claim_of_mean("e", "p", "n", "s", 0.5, interval, (0.0, 1.0), 5)
+
+    assert not of((0.1, 0.9)).undecided
+    assert of((0.1, 0.9)).condition is None
+    assert not of((1.1, 1.9)).undecided
+    assert (of((1.1, 1.9)).outcome, of((0.9, 1.1)).outcome) == ("fails", "fails")
+    assert of((0.9, 1.1)).undecided
+    assert of((-0.1, 1.1)).undecided
+    assert not of((float("nan"), 0.9)).undecided
+
+    def part(happened, of):
+        return claim_of_part("e", "p", "n", "s", [True] * happened + [False] * (of - happened), (0.8, 1.0))
+
+    # Wilson's interval of all of n begins at n / (n + 3.84)
+    assert (part(15, 15).outcome, part(15, 15).undecided) == ("holds", True)
+    assert (part(16, 16).outcome, part(16, 16).undecided) == ("holds", False)
+    assert (part(2, 16).outcome, part(2, 16).undecided) == ("fails", False)
+    assert claim("e", "p", "n", "s", [2.0, 0.5], (0.0, 1.0)).undecided is False  # of every seed: one is enough
+    one = Outcome([of((0.9, 1.1)), of((1.1, 1.9))])
+    text = Reader(page({"e": ("E", one)}, tmp_path, quick=False)).text
+    assert text.count("fails, undecided") == 1
+    assert "1 is undecided" in text
+    assert "reaches across a bound" in text
+    assert "Condition" not in text
 
 
 # ------------------------------------------------------------------------------------------------------------ finished

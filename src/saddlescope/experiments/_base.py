@@ -9,6 +9,9 @@ import numpy as np
 
 Progress = Callable[[float | None, str], None]
 
+#: How the condition of a claim begins that its interval does not decide.
+UNDECIDED = "undecided"
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -17,7 +20,8 @@ class Claim:
     - `value`: the median over seeds; `interval`: their smallest and largest value. Where the sentence speaks of the mean over seeds: the mean, and its 95% interval; where it speaks of a part of
         the seeds: that part, and its 95% interval.
     - `bounds`: between which every seed, the interval of the mean, or the part of the seeds has to lie for the claim to hold.
-    - `outcome`: "holds" or "fails", or "conditional" with the `condition`.
+    - `outcome`: "holds" or "fails", or "conditional" with the `condition`. A claim of a mean or a part whose 95% interval lies neither within nor beyond the bounds says so in `condition`, whatever its
+        outcome: it is `undecided`, for these seeds are too few for its bounds.
     - `expected`: the outcome committed beside the code: a change is an error.
     - `status`: theorem | asymptotic | heuristic | conjecture.
     """
@@ -34,6 +38,11 @@ class Claim:
     expected: str = "holds"
     status: str = "asymptotic"
     condition: str | None = None
+
+    @property
+    def undecided(self) -> bool:
+        """Whether more seeds might turn the outcome: neither shown nor refuted."""
+        return self.condition is not None and self.condition.startswith(UNDECIDED)
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -109,6 +118,7 @@ def claim_of_mean(
         "holds" if holds else "fails",
         expected,
         status,
+        undecided(interval, bounds) if known else None,
     )
 
 
@@ -123,13 +133,25 @@ def claim_of_part(
     expected: str = "holds",
     status: str = "asymptotic",
 ) -> Claim:
-    """A claim about the part of the seeds in which something happened: it holds if that part lies within the bounds, both included. The interval is that of the part beyond these seeds."""
+    """A claim about the part of the seeds in which something happened: it holds if that part lies within the bounds, both included. The interval is that of the part beyond these seeds, which
+    may leave it undecided: all of n seeds lie clearly above a part of 0.8 from n = 16 on."""
     if not len(happened):
         return claim(experiment, panel, name, sentence, [], bounds, expected=expected, status=status)
     part = float(np.mean(happened))
     outcome = "holds" if bounds[0] <= part <= bounds[1] else "fails"
     interval = part_interval(happened)
-    return Claim(experiment, panel, name, sentence, part, interval, bounds, len(happened), outcome, expected, status)
+    words = undecided(interval, bounds)
+    return Claim(
+        experiment, panel, name, sentence, part, interval, bounds, len(happened), outcome, expected, status, words
+    )
+
+
+def undecided(interval: tuple[float, float], bounds: tuple[float, float]) -> str | None:
+    """Words for an interval that lies neither within the bounds nor beyond them; None where it decides."""
+    within = bounds[0] <= interval[0] and interval[1] <= bounds[1]
+    if within or interval[1] < bounds[0] or interval[0] > bounds[1]:
+        return None
+    return f"{UNDECIDED}: the 95% interval reaches across a bound, so that more seeds might turn the outcome"
 
 
 def part_interval(happened: Sequence[bool]) -> tuple[float, float]:

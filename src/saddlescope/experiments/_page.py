@@ -39,7 +39,7 @@ pre { overflow-x: auto; background: var(--ground); padding: .7rem; font-size: .7
 #: What the numbers of a claim are, on the page.
 NUMBERS = (
     "measured: median over seeds [smallest, largest], or a mean or part of the seeds [95% interval]; asked: where every seed, that interval, or that part has to lie; values: one a seed, unless the setting says otherwise; "
-    "theorem, asymptotic, heuristic, conjecture: what stands behind the sentence"
+    "undecided: the interval reaches across a bound, so these seeds are too few; theorem, asymptotic, heuristic, conjecture: what stands behind the sentence"
 )
 #: More claims than these: those that hold are folded away.
 MOST_SHOWN = 16
@@ -52,6 +52,7 @@ def page(outcomes: Mapping[str, tuple[str, Outcome]], out: Path, quick: bool, pl
     claims = [c for _, outcome in outcomes.values() for c in outcome.claims]
     held = sum(c.outcome == "holds" for c in claims)
     changed = sum(c.outcome != c.expected for c in claims)
+    unsure = sum(c.undecided for c in claims)
     unfinished = planned is not None and planned > len(outcomes)
     parts = [
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
@@ -62,6 +63,7 @@ def page(outcomes: Mapping[str, tuple[str, Outcome]], out: Path, quick: bool, pl
         if held < len(claims)
         else f"<p>All of {len(claims)} claims hold. ",
         f"{changed} came out otherwise than expected. " if changed else "None came out otherwise than expected. ",
+        f"{unsure} {'is' if unsure == 1 else 'are'} undecided: too few seeds for the bound. " if unsure else "",
         "Zhang, Saxe &amp; Latham (ICLR 2026), measured again by saddlescope.</p>",
     ]
     if quick:
@@ -112,7 +114,7 @@ def _index(outcomes: Mapping[str, tuple[str, Outcome]]) -> str:
 
 
 def _square(name: str, number: int, c: Claim) -> str:
-    told = html.escape(f"{c.panel}: {c.sentence} ({c.outcome})", quote=True)
+    told = html.escape(f"{c.panel}: {c.sentence} ({_said(c)})", quote=True)
     news = "" if c.outcome == c.expected else " news"
     return f"<a class='s {_word(c.outcome)}{news}' href='#{_id(name)}-{number}' title='{told}' aria-label='{told}'>{MARKS.get(c.outcome, '?')}</a>"
 
@@ -169,7 +171,7 @@ def _claims(name: str, claims: Sequence[Claim]) -> list[str]:
 
 
 def _plain(c: Claim) -> bool:
-    return c.outcome == c.expected == "holds"
+    return c.outcome == c.expected == "holds" and not c.undecided
 
 
 def _by_panel(name: str, claims: Sequence[tuple[int, Claim]]) -> list[str]:
@@ -183,7 +185,7 @@ def _by_panel(name: str, claims: Sequence[tuple[int, Claim]]) -> list[str]:
 
 def _claim(name: str, number: int, c: Claim) -> str:
     word = _word(c.outcome)
-    said = html.escape(c.outcome)
+    said = html.escape(_said(c))
     if c.outcome != c.expected:
         said += f" <span class='news'>(expected: {html.escape(c.expected)})</span>"
     elif c.outcome != "holds":
@@ -198,11 +200,17 @@ def _claim(name: str, number: int, c: Claim) -> str:
         if c.bounds[0] == c.bounds[1]
         else f"{_number(c.bounds[0])} to {_number(c.bounds[1])}"
     )
-    condition = f" Condition: {html.escape(c.condition)}." if c.condition else ""
+    condition = "" if c.condition is None else f" Condition: {html.escape(c.condition)}."
+    if c.undecided:
+        condition = f" {html.escape(str(c.condition).capitalize())}."
     return (
         f"<li id='{_id(name)}-{number}' class='{word}'><b class='{word}'>{MARKS.get(c.outcome, '?')} {said}</b> {html.escape(c.sentence)}{condition}"
         f"<span class='numbers'>measured {value}; asked {asked}; {c.seeds} value{'' if c.seeds == 1 else 's'}; {html.escape(c.status)}</span></li>"
     )
+
+
+def _said(c: Claim) -> str:
+    return f"{c.outcome}, undecided" if c.undecided else c.outcome
 
 
 def _number(value: float) -> str:

@@ -12,6 +12,9 @@ direction in 16 normal units has about 16/3, a single unit 1.
 **Agreement** is Cohen's kappa over all layers of a draw of the 14 pairs (28 layers), a number for each of the ten draws. The bound, 0.6, is what Landis & Koch (1977) call substantial; it was chosen before the
 runs. Every layer that came out otherwise than expected is a line of the table.
 
+That every draw of 28 layers lies within it asks more than the conjecture says, for kappa of so few layers spreads by about 0.13: a claim about the mean over draws stands beside it, with its 95% interval
+(Student). It was added after the runs had been seen, with the bound as it was: 0.77 (0.68 to 0.86) for both layers, 0.86 (0.71 to 1) for second layers; for first layers alone, 0.69 (0.56 to 0.81), ten draws do not decide.
+
 **What fails:** the bound, for every draw to be in it. 251 of 280 layers are as expected (kappa 0.77 over all), but single draws of 28 layers fall to 0.59 (first layers alone 0.43, second layers 0.32, where few are of type "units" at all). All 29 misses are of one kind: units are expected and directions found, at larger
 scales, where more than one unit has grown before the first has done its work: 112 of 112 layers are as expected below a scale of 0.02, 48 of 70 above 0.04. The table by scale was made after that had been seen: it is no claim.
 """
@@ -23,7 +26,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from .. import plots
-from ._base import Claim, Outcome, Progress, claim, expecting
+from ._base import Claim, Outcome, Progress, claim, claim_of_mean, expecting
+from ._growth import mean_of
 from ._mixtures import FEW, PAIRS, Mixture, Seen, grid, train
 from ._staircases import table
 
@@ -36,7 +40,10 @@ QUICK_DRAWS, QUICK_PAIRS = 2, 4
 AGREEMENT = (0.6, 1.0)
 #: What is known to fail, of the full grid and of the quick part.
 FAILS: dict[bool, set[tuple[str, str]]] = {
-    False: {("grid", "agreement"), ("grid", "agreement, first layer"), ("grid", "agreement, second layer")},
+    False: {
+        *(("grid", name) for name in ("agreement", "agreement, first layer", "agreement, second layer")),
+        ("grid", "mean agreement, first layer"),
+    },
     True: set(),
 }
 #: Edges of the scales in the table by scale.
@@ -100,6 +107,12 @@ def _claims(draws: list[list[tuple[Mixture, Seen]]]) -> list[Claim]:
     ):
         values = [kappa(layers(draw, which)) for draw in draws]
         made.append(claim(NAME, "grid", name, sentence, values, AGREEMENT, status="conjecture"))
+        if len(values) > 1:
+            found, words = mean_of(values), sentence.replace("kappa)", "kappa, mean over draws)")
+            # Student's interval knows no largest value
+            interval = (found.interval[0], min(found.interval[1], AGREEMENT[1]))
+            how = (found.mean, interval, AGREEMENT, len(values))
+            made.append(claim_of_mean(NAME, "grid", f"mean {name}", words, *how, status="conjecture"))
     learned = [float(np.min([seen.learned for _, seen in draw])) for draw in draws]
     sentence = "Every network has learned something when its types are read: the least part of the first loss that was taken off."
     made.append(claim(NAME, "grid", "learned", sentence, learned, (0.05, 1.0), status="heuristic"))

@@ -19,11 +19,11 @@ import numpy as np
 from .. import plots
 from ..networks import AbstractLens, AbstractNetwork, Deep
 from ..units import AbstractNeuron, Linear, Quadratic, ReLU, Tanh
-from . import _problems, _rows, theorem_1
+from . import _constructions, _problems, _rows, theorem_1
 from ._base import Claim, Outcome, Progress, claim
+from ._constructions import CONSTRUCTIONS, FACTORISED, PROPORTIONAL, SILENT, SPLIT
 from ._problems import NARROW, SAMPLES, WIDE, Problem
 from ._rows import RESTS, Row
-from .theorem_1 import CONSTRUCTIONS, FACTORISED, PROPORTIONAL, SILENT, SPLIT
 
 NAME = "corollary-2"
 TITLE = "Corollary 2: the four embeddings in any layer of deep networks"
@@ -54,11 +54,11 @@ class Dropped(NamedTuple):
 
 
 DROPPED = (
-    Dropped(SILENT, ("linear", "tanh"), theorem_1.with_outputs, "v not 0", "Units with u = 0 need v = 0"),
+    Dropped(SILENT, ("linear", "tanh"), _constructions.with_outputs, "v not 0", "Units with u = 0 need v = 0"),
     Dropped(
         SILENT,
         ("quadratic",),
-        theorem_1.with_outputs,
+        _constructions.with_outputs,
         "v not 0",
         "Units with u = 0 rest with any v where phi is of order 2 in u",
         True,
@@ -66,7 +66,7 @@ DROPPED = (
     Dropped(
         SILENT,
         ("ReLU",),
-        theorem_1.with_outputs,
+        _constructions.with_outputs,
         "v not 0",
         "Units with u = 0 rest with any v by the convention phi'(0) = 0",
         True,
@@ -74,21 +74,21 @@ DROPPED = (
     Dropped(
         PROPORTIONAL,
         ("ReLU",),
-        lambda lens, rng: theorem_1.shared(lens, rng, sign=-1.0),
+        lambda lens, rng: _constructions.shared(lens, rng, sign=-1.0),
         "one g < 0",
         "Proportional units need g > 0",
     ),
     Dropped(
         PROPORTIONAL,
         ("quadratic", "tanh"),
-        theorem_1.shared,
+        _constructions.shared,
         "degree not 1",
         "Proportional units with sum of g h = 1 need degree 1",
     ),
     Dropped(
         PROPORTIONAL,
         ("quadratic",),
-        lambda lens, rng: theorem_1.proportional(lens, rng, degree=2),
+        lambda lens, rng: _constructions.proportional(lens, rng, degree=2),
         "d = 2, sum g²h = 1",
         "Degree 2 will do with sum of g^2 h = 1",
         True,
@@ -96,7 +96,7 @@ DROPPED = (
     Dropped(
         FACTORISED,
         ("ReLU", "quadratic", "tanh"),
-        theorem_1.refactored,
+        _constructions.refactored,
         "not linear",
         "Another factorisation needs phi linear",
     ),

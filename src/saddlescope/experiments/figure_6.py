@@ -31,8 +31,8 @@ SKIPS = {"no skip": None, "skip 1": 1, "skip 2": 2}
 SCALE = 0.03
 #: Between these, and between the figure's and the first of these, the growth of the first wait is measured, for linear networks.
 SCALES = (1e-2, 1e-3)
-#: Later: by a factor of 2 at least, and by no more than the square of 1/scale.
-LATER = (2.0, SCALE**-2)
+#: Later: by a factor of 2 at least, and by no more than 1/scale, which is what one small factor more is worth.
+LATER = (2.0, 1 / SCALE)
 #: How near an exponent is to its power, between the figure's scale and the first of `SCALES`, and between those. A wait is c / scale^power less a number of order 1, taken as 2 at most: the exponent is off by
 #: 2 / (wait at the larger scale) / ln(ratio of the scales), for waits of 33 and 300 (no skip), of 7 and 25 (skip over one layer).
 NEAR = {"no skip": (0.05, 0.003), "skip 1": (0.24, 0.035)}

@@ -7,7 +7,9 @@ same weights times the scale for each seed.
 $\ln\epsilon$, one a seed; the interval is Student's over seeds. Near the origin all weights times a factor run through the same states, faster by that factor, so the others' size at the blow-up of the first is a
 multiple of the scale: the exponent is 1, and what is left of it vanishes with the scale.
 
-**The contrast.** With units of order 1 all units grow together: the exponent of the other units is 0, whatever the scale.
+**The contrast.** With units of order 1 all units along a direction grow together: the exponent of the other units is 0, whatever the scale.
+
+**What fails:** that it is so for every ReLU network of 10 units. In one of ten seeds a single unit lies along the faster ray, and the largest other is one of the slower ray: its exponent is 1/3, one less the ratio of the two rates.
 """
 
 from pathlib import Path
@@ -19,7 +21,7 @@ from .. import plots, runs
 from ..networks import AbstractNetwork
 from ..specs import read_spec
 from . import _rows
-from ._base import Claim, Outcome, Progress, claim
+from ._base import Claim, Outcome, Progress, claim, expecting
 from ._growth import Exponent, exponent, rest_when_grown
 from .theorem_4 import row
 
@@ -34,10 +36,15 @@ UNITS = 10
 GROWN = 0.2
 #: The flow is followed until this part of the first loss is left: the first unit takes off more in all of these problems.
 LEFT = 0.7
-#: Of one seed's exponent. A runner-up whose blow-up comes a part p later is about 1/p times the scale large, and off by a part of that: 1e-3 where p is a tenth, at 1e-4.
+#: Of one seed's exponent. A runner-up whose blow-up comes a part p later is about 1/p times the scale large, and off by a part scale/p of that: with the largest scale, 1e-4, over four decades, by
+#: ln(1 + 1e-4/p)/9.2, a hundredth for a p of a thousandth. Of ten units the two fastest are nearer than p = 3e-4 in about one seed of several hundred.
 TOLERANCE = 0.03
 #: Of units of order 1, which all grow by the same factor, and then share what is left to learn.
 TOGETHER = 0.02
+
+
+#: (panel, claim) that are known to fail, over all seeds and over the quick ones.
+FAILS: dict[bool, set[tuple[str, str]]] = {False: {("ReLU", "exponent")}, True: set()}
 
 
 class Case(NamedTuple):
@@ -103,6 +110,7 @@ def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
         rows.append(row(name, "", case.exponent, found.exponent))
     figure = plots.power_laws(laws, "largest other unit", columns=3)
     setting = f"{seeds} seeds, {len(scales)} scales{' (quick)' if quick else ''}.\n\n{__doc__}"
+    claims = expecting(claims, FAILS[quick])
     return Outcome(claims, list(plots.save(figure, out / NAME)), _rows.aligned(rows), setting)
 
 

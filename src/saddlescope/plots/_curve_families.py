@@ -20,10 +20,10 @@ HIGHEST = 1.6
 
 
 class CurveFamily(NamedTuple):
-    """One panel: `curves` as (value, t, loss), `heights` of saddles as levels, and whether time is logarithmic."""
+    """One panel: `curves` as (value of what is varied, t, loss), `heights` of saddles as levels, and whether time is logarithmic."""
 
     title: str
-    curves: Sequence[tuple[str, np.ndarray, np.ndarray]]
+    curves: Sequence[tuple[float, np.ndarray, np.ndarray]]
     heights: Sequence[float] = ()
     log_time: bool = False
 
@@ -47,7 +47,7 @@ def curve_families(rows: Mapping[str, Sequence[CurveFamily]]) -> Figure:
             for ax in line[len(panels) :]:
                 ax.set_visible(False)
             line[0].set_ylabel(f"{_style.plain(name, 30)}: {_style.LOSS_LABEL}")
-        for ax in axes[-1]:
+        for ax in axes.ravel():
             ax.set_xlabel(_style.T_LABEL)
     return figure
 
@@ -57,8 +57,8 @@ def _draw(ax: Axes, panel: CurveFamily) -> None:
     for height in panel.heights:
         ax.axhline(height, color="#C8C8C8", linewidth=0.7, zorder=0)
     last, first, firsts, bottom = 0.0, np.inf, [], 0.0
-    for (label, t, loss), colour in zip(panel.curves, colours, strict=False):
-        ax.plot(t, loss, color=colour, linewidth=1.2, label=_style.plain(label, 12))
+    for (value, t, loss), colour in zip(panel.curves, colours, strict=False):
+        ax.plot(t, loss, color=colour, linewidth=1.2, label=_style.number(value))
         moving = np.flatnonzero(loss - loss[-1] > LEFT * (loss[0] - loss[-1]))
         last = max(last, float(t[moving[-1]]) if moving.size else 0.0)
         half = np.flatnonzero(loss - loss[-1] < 0.5 * (loss[0] - loss[-1]))

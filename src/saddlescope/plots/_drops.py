@@ -8,6 +8,8 @@ from matplotlib.figure import Figure
 
 from . import _style
 
+#: Fewer kept states than this are shown as points: the lines between them are no measurement.
+FEW = 30
 LINES = (("first", _style.BLUE, "-"), ("second", _style.VERMILLION, "--"), ("third", _style.GREEN, ":"))
 
 
@@ -43,7 +45,8 @@ def drops(panels: Mapping[str, Drops], columns: int = 3) -> Figure:
             above.set_title(_style.plain(title, 40))
             above.set_ylim(0.0, None)
             for k, (label, colour, dashes) in enumerate(LINES[: one.singular.shape[1]]):
-                below.plot(one.kept_t, one.singular[:, k], dashes, color=colour, linewidth=1.3, label=label)
+                marks = {"marker": "o", "markersize": 3.0} if len(one.kept_t) < FEW else {}
+                below.plot(one.kept_t, one.singular[:, k], dashes, color=colour, linewidth=1.3, label=label, **marks)
             for ax in (above, below):
                 ax.set_visible(True)
                 ax.set_xlim(float(one.t[0]), float(one.t[-1]))

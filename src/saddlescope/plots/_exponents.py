@@ -8,6 +8,9 @@ from matplotlib.figure import Figure
 
 from . import _style
 
+#: An axis spans at least this factor.
+LEAST = 3.0
+
 
 class PowerLaw(NamedTuple):
     """`sizes` [seeds][scales], with the measured exponent, its interval, and the exponent of theory."""
@@ -45,7 +48,11 @@ def power_laws(panels: Mapping[str, PowerLaw], label: str, *, columns: int = 4) 
             ax.set_yscale("log")
             ax.set_xlabel("initial scale")
             _style.log_ticks(ax.xaxis, scales.min(), scales.max())
-            _style.log_ticks(ax.yaxis, np.min(law.sizes), np.max(law.sizes))
+            low, high = ax.get_ylim()
+            if high < LEAST * low:  # lines that lie flat: room about them, so that the axis has numbers
+                low, high = low / LEAST**0.5, high * LEAST**0.5
+                ax.set_ylim(low, high)
+            _style.log_ticks(ax.yaxis, low, high)
             words = f"slope {law.measured:.4f} [{law.interval[0]:.4f}, {law.interval[1]:.4f}]\ntheory {law.theory:.4f}"
             ax.set_title(f"{_style.plain(title, 40)}\n{words}", fontsize=6.5)
         for ax in axes[len(panels) :]:

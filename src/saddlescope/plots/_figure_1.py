@@ -45,9 +45,10 @@ def figure_1(records: dict[str, xr.Dataset], *, close_up: bool = False) -> Figur
         for ax, row in zip(axes[1:, 0], ROWS, strict=True):
             ax.set_ylabel(f"weights: {row}")
         figure.align_ylabels(axes[:, 0])
+        words = "weights: across and upwards two coordinates of each unit's"
         if any(stage.predicted_end is not None for record in records.values() for stage in _reading.stages(record)):
-            words = "triangles on the time axis: ends of plateaus as theory foretold them"
-            figure.supxlabel(words, fontsize=7, color=_style.GREY, x=0.01, ha="left")
+            words += "\ntriangles on the time axis: ends of plateaus as theory foretold them"
+        figure.supxlabel(words, fontsize=7, color=_style.GREY, x=0.01, ha="left")
     return figure
 
 

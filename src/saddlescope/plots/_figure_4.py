@@ -49,9 +49,10 @@ def curves_and_maps(panels: Mapping[str, Sequence[Curve]], maps: Sequence[Map] =
             _panel(ax, title, curves)
         for ax in axes[:, 0]:
             ax.set_ylabel(_style.NORMALISED_LABEL)
-        for ax in axes[-1]:
+        for ax in axes.ravel()[max(len(panels) - COLUMNS, 0) : len(panels)]:  # the lowest of each column
             ax.set_xlabel("t / t of the first half drop")
         if maps:
+            parts[1].supxlabel("part of the runs with a clean second plateau", fontsize=8.0)
             for ax, one in zip(np.ravel(parts[1].subplots(1, len(maps), squeeze=False)), maps, strict=True):
                 _map(ax, one)
     return figure

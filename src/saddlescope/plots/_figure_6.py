@@ -37,7 +37,7 @@ def overlaid(panels: Mapping[str, Mapping[str, xr.Dataset]]) -> Figure:
             row[0].set_ylabel(_style.NORMALISED_LABEL)
             row[0].set_title(_style.plain(title, 40), loc="left")
             row[1].legend(loc="lower left", handlelength=2.4)
-        for ax in axes[-1]:
+        for ax in axes.ravel():
             ax.set_xlabel(_style.T_LABEL)
     return figure
 

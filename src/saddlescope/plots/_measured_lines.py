@@ -38,7 +38,8 @@ def measured_lines(
     hollow: str = "scale / sqrt(layer size)",
     linear: bool = False,
 ) -> Figure:
-    """Draws medians over seeds, with bars from the lowest to the highest quarter, and medians of theory as lines; on a logarithmic axis unless `linear`.
+    """Draws medians over seeds, with bars from the lowest to the highest quarter, and medians of theory as lines, in the colour of their points or grey where there is one kind of points alone; on a
+    logarithmic axis unless `linear`.
 
     **Arguments:** `label`: of what is measured. `hollow`: what empty markers mean, where there are any.
 
@@ -52,9 +53,10 @@ def measured_lines(
     with _style.styled():
         figure = _style.new_figure(max(2.7 * columns, 3.6), 2.5 * len(rows) + 0.4)
         axes = figure.subplots(len(rows), columns, squeeze=False)
+        several = len({one.colour for row in rows for panel in row for one in panel.lines}) > 1
         for line, row in zip(axes, rows, strict=True):
             for ax, panel in zip(line, row, strict=False):
-                _draw(ax, panel, linear)
+                _draw(ax, panel, linear, several)
             for ax in line[len(row) :]:
                 ax.set_visible(False)
         figure.supylabel(label, fontsize=8.5)
@@ -89,7 +91,7 @@ def measured_lines(
     return figure
 
 
-def _draw(ax: Axes, panel: LinePanel, linear: bool) -> None:
+def _draw(ax: Axes, panel: LinePanel, linear: bool, coloured: bool) -> None:
     smallest, largest = np.inf, 0.0
     for one in panel.lines:
         values, measured = np.asarray(one.values, float), np.asarray(one.measured, float)
@@ -110,7 +112,8 @@ def _draw(ax: Axes, panel: LinePanel, linear: bool) -> None:
         if theory is not None and np.any(np.isfinite(theory)):
             there = np.any(np.isfinite(theory), axis=0)
             line = np.nanmedian(theory[:, there], axis=0)
-            ax.plot(values[there], line, "--" if one.hollow else "-", color=colour, linewidth=0.9, zorder=1)
+            look = {"color": colour if coloured else _style.GREY, "linewidth": 0.9, "zorder": 1}
+            ax.plot(values[there], line, "--" if one.hollow else "-", **look)
     if panel.log:
         ax.set_xscale("log")
         every = [value for one in panel.lines for value in one.values]

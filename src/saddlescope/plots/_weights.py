@@ -94,7 +94,9 @@ def draw_plane(ax: Axes, record: xr.Dataset, snapshot: int, directions: np.ndarr
     """A scatter of the units, square about the origin, at this snapshot's own scale; what is not finite is left out."""
     extent = 0.0
     for i, (name, xy) in enumerate(points(record, snapshot, directions).items()):
-        ax.scatter(xy[:, 0], xy[:, 1], s=point_size(size, len(xy), i), zorder=2 + i, label=name, **marker(i))
+        ax.scatter(
+            xy[:, 0], xy[:, 1], s=point_size(size, len(xy), i), zorder=2 + i, label=name.rpartition(".")[2], **marker(i)
+        )
         extent = max(extent, float(np.abs(xy).max(initial=0.0, where=np.isfinite(xy))))
     set_plane(ax, extent)
 
