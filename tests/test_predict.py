@@ -12,11 +12,10 @@ import saddlescope
 from reference import data
 from saddlescope import init, runs, tasks, theory
 from saddlescope.cli import main
-from saddlescope.cli._prediction import prediction_text
 from saddlescope.networks import build
 from saddlescope.runs.expected import Expected, beside, expect, match
 from saddlescope.specs import read_spec
-from saddlescope.theory import PredictedEnd, PredictedStage, Prediction
+from saddlescope.theory import PredictedEnd, PredictedStage, Prediction, prediction_text
 from saddlescope.theory.lines.directions import Directions
 from saddlescope.theory.lines.steps import follow
 
@@ -65,6 +64,10 @@ def toml(tmp_path):
 @pytest.fixture(scope="module")
 def told():
     return saddlescope.predict(SPEC)
+
+
+def replace_reason(one, reason):
+    return one._replace(reason=reason, heights=(), t_end=())
 
 
 def ends(prediction):
@@ -198,6 +201,22 @@ def test_the_plain_form_says_it_in_sentences(toml, capsys):
         assert words in text
     assert "None" not in text
     assert "nan" not in text
+    # a prediction in Python says the same of itself, and its repr leaves out the series that it was read off
+    assert str(saddlescope.predict(toml)) == text.rstrip("\n")
+    assert "extras" not in repr(saddlescope.predict(toml))
+
+
+def test_what_was_refused_of_a_what_if_is_one_short_line(told):
+    refused = [
+        replace_reason(told.what_if[0], "; ".join(f"theory {k}: needs one thing or another" for k in range(6))),
+        replace_reason(
+            told.what_if[1], "left out: the changes before it took 2e+05 evaluations, above 1e+05; ask for it"
+        ),
+    ]
+    lines = str(replace(told, what_if=tuple(refused))).splitlines()
+    first, second = lines[lines.index("what if:") + 1 :][:2]
+    assert first.endswith("no prediction: no theory's assumptions hold there")
+    assert second.endswith("left out: the changes before it took 2e+05 evaluations, above 1e+05; ask for it")
 
 
 def test_no_prediction_is_an_answer_too(told):

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..text import aligned, number, width_text, word
+
 
 def stages_table(summary: Mapping[str, Any]) -> str:
     """The stages of a run and its end, one a row, and what each is in words; `-` for what is not known. `summary` is that of summary.json."""
@@ -96,24 +98,5 @@ def claims_counts(claims: Sequence[Mapping[str, Any]]) -> str:
     return aligned(rows) + (f"\n\n{claims_table(surprises)}" if surprises else "")
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
-
-
-def number(value: Any, digits: int = 6) -> str:
-    return "-" if value is None else f"{value:.{digits}g}" if isinstance(value, int | float) else str(value)
-
-
 def _interval(value: Any) -> str:
     return "-" if value is None else f"[{', '.join(number(bound) for bound in value)}]"
-
-
-def width_text(value: Any) -> str:
-    return ",".join(number(layer) for layer in value) if isinstance(value, list | tuple) else number(value)
-
-
-def word(value: Any) -> str:
-    return "-" if value is None or value == "" else str(value)

@@ -118,8 +118,15 @@ class Prediction:
     merged: tuple[PredictedStage, ...] = ()
     outside: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    extras: dict[str, Any] = field(default_factory=dict)
-    what_if: tuple[Any, ...] = ()
+    extras: dict[str, Any] = field(default_factory=dict, repr=False)
+    what_if: tuple[Any, ...] = field(default=(), repr=False)
+
+    def __str__(self) -> str:
+        """The table and sentences that `saddlescope predict` prints."""
+        from .as_json import as_json
+        from .as_text import prediction_text
+
+        return prediction_text(as_json(self))
 
 
 class AbstractPredictor(abc.ABC):
