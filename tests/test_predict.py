@@ -12,8 +12,10 @@ import saddlescope
 from reference import data
 from saddlescope import init, runs, tasks, theory
 from saddlescope.cli import main
+from saddlescope.flow import gradient_flow
 from saddlescope.networks import build
 from saddlescope.runs.expected import Expected, beside, expect, match
+from saddlescope.series import find_plateaus
 from saddlescope.specs import read_spec
 from saddlescope.theory import PredictedEnd, PredictedStage, Prediction, prediction_text
 from saddlescope.theory.lines.directions import Directions
@@ -397,3 +399,39 @@ def test_the_meaning_of_expected_errors_is_said_as_far_as_it_was_measured(told):
     text = prediction_text(theory.as_json(guess))
     assert "95 of 100" not in text
     assert "not known of stage 1" in text
+
+
+RAYS = {"kind": "orthogonal_relu", "norms": [1.5, 1.0, 2.0], "targets": [1.4, -1.0, 0.8]}
+
+
+@pytest.mark.parametrize(
+    ("network", "task", "scale"),
+    [
+        ({"activation": "relu", "units": 30}, RAYS, 0.3),
+        (
+            {"activation": "quadratic", "units": 20},
+            {"kind": "quadratic_teacher", "matrix": [[1.0, 0.0], [0.0, 0.5]]},
+            0.3,
+        ),
+        ({"activation": "linear", "units": [1, 1]}, {"kind": "linear_teacher", "singular_values": [1.0]}, 0.7),
+    ],
+    ids=["rays", "crowds", "chain"],
+)
+def test_the_scale_from_which_on_the_origin_shows_is_that_of_the_flow(network, task, scale):
+    spec = {"network": {"architecture": "fully_connected"} | network, "task": task, "init": {"scale": scale, "seed": 3}}
+    problem = runs.prepare(read_spec(spec))
+    told = theory.predict(problem.network, problem.objective)
+    (origin,) = [stage for stage in told.merged if stage.kind == "origin"]
+    weights = {name: np.asarray(a) for name, a in problem.network.arrays().items()}
+    size = np.sqrt(sum(np.sum(a**2) for a in weights.values()) / sum(a.size for a in weights.values()))
+
+    def rests(factor):
+        start = problem.network.with_arrays(
+            {name: factor * origin.visible_scale / size * a for name, a in weights.items()}
+        )
+        run = gradient_flow(start, problem.objective, until=60.0, rtol=1e-8, throw=False)
+        return [p.t for p in find_plateaus(run.t, run.loss, run.speed)][:1] == [0.0]
+
+    # it is found to a factor 1.25 from below
+    assert rests(0.9)
+    assert not rests(1.4)
