@@ -2,6 +2,7 @@
 
     python benchmarks/theory_deep.py rays 70
     python benchmarks/theory_deep.py deep 40
+    python benchmarks/theory_deep.py narrow 40
     python benchmarks/theory_deep.py skip 40
 
 Problems are drawn from a generator of this file's own; a line a problem, then quantiles. Shapes are few, because each is compiled once.
@@ -24,6 +25,7 @@ from saddlescope.units import Linear
 
 RAYS = [("neurons", 3, 20), ("neurons", 4, 100), ("neurons", 6, 40), ("kernels", 2, 40), ("kernels", 3, 80)]
 DEEP = [(3, 3, [20, 20]), (4, 2, [30, 30]), (3, 3, [30, 20]), (2, 2, [20, 20, 20])]
+NARROW = [(3, 3, [5, 5]), (2, 2, [5, 5]), (4, 3, [10, 10]), (4, 2, [3, 4]), (2, 3, [5, 4, 5])]
 SKIPS = [(3, 3, [30, 30], 1), (2, 2, [20, 20, 20], 1), (2, 3, [30, 20, 30], 2), (2, 2, [10, 10, 10], 1)]
 
 
@@ -50,14 +52,19 @@ def rays(draw):
     return f"{kind} {size} {units}", scale, problem.network, problem.objective
 
 
-def deep(draw):
+def deep(draw, shapes=DEEP):
     """Singular values in ratios .2 to .85, input eigenvalues within a factor 5, in the same basis or another; scales 1e-4 (1e-2.5 with four layers) to 1e-1."""
-    inputs, outputs, widths = DEEP[draw.integers(len(DEEP))]
+    inputs, outputs, widths = shapes[draw.integers(len(shapes))]
     scale = 10 ** draw.uniform(-4 if len(widths) == 2 else -2.5, -1)
     objective = linear(draw, inputs, outputs)
     dims = [inputs, *widths, outputs]
     weights = tuple(scale * draw.normal(size=(b, a)) for a, b in pairwise(dims))
     return f"{len(dims) - 1} layers {widths}", scale, Deep(Linear(), weights), objective
+
+
+def narrow(draw):
+    """The problems of `deep` in layers no wider, or hardly wider, than inputs and outputs together."""
+    return deep(draw, NARROW)
 
 
 def skip(draw):
@@ -84,7 +91,7 @@ def main(which: str, count: int, seed: int) -> None:
     draw = np.random.default_rng(seed)
     rows, counted = [], []
     for number in range(count):
-        name, scale, network, objective = {"rays": rays, "deep": deep, "skip": skip}[which](draw)
+        name, scale, network, objective = {"rays": rays, "deep": deep, "narrow": narrow, "skip": skip}[which](draw)
         began = time.monotonic()
         prediction = predict(network, objective)
         predicted = time.monotonic() - began

@@ -12,11 +12,12 @@ import saddlescope
 from reference import data
 from saddlescope import init, runs, tasks, theory
 from saddlescope.cli import main
-from saddlescope.cli._prediction import prediction_text
+from saddlescope.flow import gradient_flow
 from saddlescope.networks import build
 from saddlescope.runs.expected import Expected, beside, expect, match
+from saddlescope.series import find_plateaus
 from saddlescope.specs import read_spec
-from saddlescope.theory import PredictedEnd, PredictedStage, Prediction
+from saddlescope.theory import PredictedEnd, PredictedStage, Prediction, prediction_text
 from saddlescope.theory.lines.directions import Directions
 from saddlescope.theory.lines.steps import follow
 
@@ -65,6 +66,10 @@ def toml(tmp_path):
 @pytest.fixture(scope="module")
 def told():
     return saddlescope.predict(SPEC)
+
+
+def replace_reason(one, reason):
+    return one._replace(reason=reason, heights=(), t_end=())
 
 
 def ends(prediction):
@@ -198,6 +203,22 @@ def test_the_plain_form_says_it_in_sentences(toml, capsys):
         assert words in text
     assert "None" not in text
     assert "nan" not in text
+    # a prediction in Python says the same of itself, and its repr leaves out the series that it was read off
+    assert str(saddlescope.predict(toml)) == text.rstrip("\n")
+    assert "extras" not in repr(saddlescope.predict(toml))
+
+
+def test_what_was_refused_of_a_what_if_is_one_short_line(told):
+    refused = [
+        replace_reason(told.what_if[0], "; ".join(f"theory {k}: needs one thing or another" for k in range(6))),
+        replace_reason(
+            told.what_if[1], "left out: the changes before it took 2e+05 evaluations, above 1e+05; ask for it"
+        ),
+    ]
+    lines = str(replace(told, what_if=tuple(refused))).splitlines()
+    first, second = lines[lines.index("what if:") + 1 :][:2]
+    assert first.endswith("no prediction: no theory's assumptions hold there")
+    assert second.endswith("left out: the changes before it took 2e+05 evaluations, above 1e+05; ask for it")
 
 
 def test_no_prediction_is_an_answer_too(told):
@@ -378,3 +399,39 @@ def test_the_meaning_of_expected_errors_is_said_as_far_as_it_was_measured(told):
     text = prediction_text(theory.as_json(guess))
     assert "95 of 100" not in text
     assert "not known of stage 1" in text
+
+
+RAYS = {"kind": "orthogonal_relu", "norms": [1.5, 1.0, 2.0], "targets": [1.4, -1.0, 0.8]}
+
+
+@pytest.mark.parametrize(
+    ("network", "task", "scale"),
+    [
+        ({"activation": "relu", "units": 30}, RAYS, 0.3),
+        (
+            {"activation": "quadratic", "units": 20},
+            {"kind": "quadratic_teacher", "matrix": [[1.0, 0.0], [0.0, 0.5]]},
+            0.3,
+        ),
+        ({"activation": "linear", "units": [1, 1]}, {"kind": "linear_teacher", "singular_values": [1.0]}, 0.7),
+    ],
+    ids=["rays", "crowds", "chain"],
+)
+def test_the_scale_from_which_on_the_origin_shows_is_that_of_the_flow(network, task, scale):
+    spec = {"network": {"architecture": "fully_connected"} | network, "task": task, "init": {"scale": scale, "seed": 3}}
+    problem = runs.prepare(read_spec(spec))
+    told = theory.predict(problem.network, problem.objective)
+    (origin,) = [stage for stage in told.merged if stage.kind == "origin"]
+    weights = {name: np.asarray(a) for name, a in problem.network.arrays().items()}
+    size = np.sqrt(sum(np.sum(a**2) for a in weights.values()) / sum(a.size for a in weights.values()))
+
+    def rests(factor):
+        start = problem.network.with_arrays(
+            {name: factor * origin.visible_scale / size * a for name, a in weights.items()}
+        )
+        run = gradient_flow(start, problem.objective, until=60.0, rtol=1e-8, throw=False)
+        return [p.t for p in find_plateaus(run.t, run.loss, run.speed)][:1] == [0.0]
+
+    # it is found to a factor 1.25 from below
+    assert rests(0.9)
+    assert not rests(1.4)

@@ -13,6 +13,7 @@ from saddlescope.theory.deep.krylov import bases, projected
 from saddlescope.theory.deep.linear import DeepLinear
 from saddlescope.theory.deep.product import LinearData, Product
 from saddlescope.theory.deep.scalar_chain import ScalarChain
+from saddlescope.theory.deep.turned import Turned
 from saddlescope.units import Linear, Quadratic
 
 # escape of a balanced chain past its blow-up time, L -> kappa: an integral over x / (1 - x^L), to the digits printed
@@ -168,13 +169,52 @@ def test_velocity_and_jacobian_are_those_of_the_loss(rng):
     assert np.allclose(product.jacobian(state) @ direction, bend, rtol=1e-6, atol=1e-7)
 
 
-def test_narrow_layers_get_heights_and_a_reason_but_no_times():
-    network, objective = deep(7, widths=(5, 5))
+@pytest.mark.parametrize(
+    ("widths", "scale"), [((5, 5), 2e-3), ((4, 6), 3e-2), ((2, 3), 1e-2), ((3, 4, 3), 3e-2)], ids=str
+)
+def test_layers_no_wider_than_inputs_and_outputs_together_are_followed_without_their_turns(widths, scale):
+    # a rotation of a hidden layer changes nothing: exact, so the ends differ by the solvers' errors alone (at rtol 1e-8 and 1e-9, over a wait)
+    network, objective = deep(7, widths=widths, scale=scale)
+    prediction = predict(network, objective)
+    assert {stage.status for stage in prediction.stages} == {"theorem"}
+    times, plateaus = simulated(network, objective, prediction)
+    assert len(plateaus) == len(prediction.stages) > 0
+    for stage, t in zip(prediction.stages, times, strict=True):
+        assert abs(stage.t_end - t) <= stage.t_end_error < 2e-5 * t
+        assert stage.cost.state_size < stage.cost.whole_size
+
+
+@pytest.mark.parametrize("dims", [(4, 5, 5, 3), (2, 3, 4, 2, 5), (4, 2, 3, 3)], ids=str)
+def test_without_turns_the_function_and_its_motion_are_those_of_the_network(dims, rng):
+    # to rounding, also at weights of order 1, where everything moves
+    weights = [0.7 * rng.standard_normal((b, a)) for a, b in itertools.pairwise(dims)]
+    x = rng.standard_normal((dims[0], dims[0]))
+    data = LinearData(x.T @ x, rng.standard_normal((dims[-1], dims[0])), 3.0)
+    whole = Product(data, tuple(w.shape for w in weights))
+    turned = Turned(weights, data, lambda velocity: velocity)
+    state = np.concatenate([w.ravel() for w in weights])
+    assert turned.start.size == Turned.size_of(weights) < state.size
+    assert np.allclose(turned.product(turned.start), whole.product(state), rtol=1e-12, atol=1e-12)
+    assert turned.speed(turned.start) == pytest.approx(np.linalg.norm(whole.velocity(state)), rel=1e-12)
+    # the product's velocity, by steps that are imaginary in either
+    step = 1e-30
+    moved = np.imag(turned.full.product(turned._whole(turned.start + 1j * step * turned.velocity(turned.start)))) / step
+    other = np.imag(whole.product(state + 1j * step * whole.velocity(state))) / step
+    assert np.allclose(turned.left @ moved @ turned.right.T, other, rtol=1e-11, atol=1e-11)
+    direction, small = rng.standard_normal(turned.start.size), 1e-6
+    bend = (turned.velocity(turned.start + small * direction) - turned.velocity(turned.start - small * direction)) / (
+        2 * small
+    )
+    assert np.allclose(turned.jacobian(turned.start) @ direction, bend, rtol=1e-5, atol=1e-5)
+
+
+def test_one_unit_a_layer_has_no_turns_and_so_heights_and_a_reason_but_no_times():
+    network, objective = deep(7, widths=(1, 1))
     prediction = predict(network, objective)
     assert {stage.status for stage in prediction.stages} == {"outside assumptions"}
     assert all(stage.t_end is None and stage.height is not None for stage in prediction.stages)
     assert {stage.separable for stage in prediction.stages} == {None}  # which of them show, times would tell
-    assert "no wider" in prediction.outside[0]
+    assert "no reduction" in prediction.outside[0]
 
 
 @pytest.mark.parametrize(

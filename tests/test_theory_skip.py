@@ -156,7 +156,7 @@ def test_narrow_layers_get_heights_and_a_reason_but_no_times():
     prediction = predict(*skip(11, 1, (3, 3), scale=1e-2))
     assert {stage.status for stage in prediction.stages} == {"outside assumptions"}
     assert all(stage.t_end is None and stage.height is not None for stage in prediction.stages)
-    assert "no wider" in prediction.outside[0]
+    assert "no reduction" in prediction.outside[0]
 
 
 def test_refusals_say_which_assumption_fails():

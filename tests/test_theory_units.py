@@ -323,7 +323,36 @@ def test_refusals_say_which_assumption_fails(rng):
         assert reason in (Chain().refuses(problem) or "")
     deep = Problem(*small.problem("fully_connected", x, y, activation="quadratic", units=[3, 3]))
     assert "one layer" in (Chain().refuses(deep) or "")
-    assert "one unit" in (Chain().refuses(Problem(*small.neurons("quadratic", x, y, units=1))) or "")
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        lambda: quadratic([1.0, 0.4], 1e-2, 0, units=1)[:2],
+        lambda: heads([1.0, 0.6], 5e-3, 1, units=1, rank=2)[:2],  # two drops of one head
+    ],
+    ids=["a quadratic neuron", "a head of rank 2"],
+)
+def test_a_network_of_one_unit_is_its_own_reduction(problem):
+    # nothing is neglected: what is left is the flow's error at rtol 1e-9 and the reduction's at 1e-7, measured up to 6e-4 of a width
+    network, loss = problem()
+    prediction = predict(network, loss)
+    times, plateaus, _ = small.simulated(network, loss, prediction)
+    assert len(prediction.stages) == len(plateaus) > 0
+    for stage, t in zip(prediction.stages, times, strict=True):
+        assert abs(stage.t_end - t) <= stage.t_end_error < 2e-2 * stage.width_of_drop
+        assert stage.recruits in ((0,), ())  # it is there already after the first drop
+        assert stage.cost.state_size == stage.cost.whole_size
+
+
+def test_one_unit_that_turns_back_for_good_has_no_stage():
+    # a positive target, and an output weight of the wrong sign that its u cannot turn: the unit dies, and the run rests at the origin
+    x = np.array([[1.0], [-1.0]])
+    init = {"u": np.array([[1e-3]]), "v": np.array([[-1e-2]])}
+    prediction = predict(*small.neurons("quadratic", x, np.ones((2, 1)), init))
+    assert prediction.stages == ()
+    assert prediction.end.kind == "origin"
+    assert any("rests there" in note for note in prediction.notes)
 
 
 def descended(b, u, v, rate, levels, most):

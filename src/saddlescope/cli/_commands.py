@@ -97,7 +97,7 @@ def predict(command: Predict) -> Exit:
     if command.json:
         _print_json(summary)
         return Exit.WELL
-    from ._prediction import prediction_text
+    from ..theory import prediction_text
 
     print(prediction_text(summary))
     return Exit.WELL

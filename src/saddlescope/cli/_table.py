@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..text import aligned, number, width_text, word
+
 LEGEND = (
     "height: loss of the saddle, in 1/2 mean squared error; t: (learning rate) x (steps), +- twice the difference from a run with 10 times the tolerance; "
     "width: units that the function needs; index: directions in which the loss falls at once"
@@ -102,24 +104,5 @@ def claims_counts(claims: Sequence[Mapping[str, Any]]) -> str:
     return aligned(rows) + (f"\n\n{claims_table(surprises)}" if surprises else "")
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
-
-
-def number(value: Any, digits: int = 6) -> str:
-    return "-" if value is None else f"{value:.{digits}g}" if isinstance(value, int | float) else str(value)
-
-
 def _interval(value: Any) -> str:
     return "-" if value is None else f"[{', '.join(number(bound) for bound in value)}]"
-
-
-def width_text(value: Any) -> str:
-    return ",".join(number(layer) for layer in value) if isinstance(value, list | tuple) else number(value)
-
-
-def word(value: Any) -> str:
-    return "-" if value is None or value == "" else str(value)

@@ -10,6 +10,7 @@ from ._base import (
     outside,
 )
 from .as_json import as_json, in_short, stage_as_json
+from .as_text import prediction_text
 from .predict import PREDICTORS, predict
 from .what_if import WhatIf
 
@@ -26,5 +27,6 @@ __all__ = [
     "in_short",
     "outside",
     "predict",
+    "prediction_text",
     "stage_as_json",
 ]

@@ -16,6 +16,9 @@ from ..objective import Objective
 Status = Literal["theorem", "asymptotic", "heuristic", "outside assumptions"]
 STATUSES: tuple[Status, ...] = ("theorem", "asymptotic", "heuristic", "outside assumptions")
 
+#: Numbers in a reduced state that cost as much as the rest of an evaluation.
+NUMBERS = 100
+
 Source = Literal["closed form", "quadrature", "reduced ODE"]
 Cause = Literal["data", "initialisation", "both", "none"]
 Width = int | list[int]
@@ -118,8 +121,21 @@ class Prediction:
     merged: tuple[PredictedStage, ...] = ()
     outside: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    extras: dict[str, Any] = field(default_factory=dict)
-    what_if: tuple[Any, ...] = ()
+    extras: dict[str, Any] = field(default_factory=dict, repr=False)
+    what_if: tuple[Any, ...] = field(default=(), repr=False)
+
+    @property
+    def work(self) -> float:
+        """What it cost in evaluations of a small reduced gradient, as far as its stages say."""
+        costs = [stage.cost for stage in (*self.stages, *self.merged)]
+        return max((cost.evaluations * (1.0 + cost.state_size / NUMBERS) for cost in costs), default=0.0)
+
+    def __str__(self) -> str:
+        """The table and sentences that `saddlescope predict` prints."""
+        from .as_json import as_json
+        from .as_text import prediction_text
+
+        return prediction_text(as_json(self))
 
 
 class AbstractPredictor(abc.ABC):
@@ -137,6 +153,11 @@ class AbstractPredictor(abc.ABC):
 
     @abc.abstractmethod
     def predict(self, problem: Problem) -> Prediction: ...
+
+    def rests_at_origin(self, problem: Problem) -> tuple[bool, float]:
+        """Whether the loss rests at f = 0 first, and the work that it took to say so: the whole prediction's, where a theory knows no shorter way."""
+        said = self.predict(problem)
+        return any(stage.kind == "origin" for stage in said.stages), said.work
 
 
 def outside(problem: Problem, reasons: tuple[str, ...]) -> Prediction:

@@ -89,8 +89,12 @@ def follow(
     t_max: float,
     rtol: float,
     atol: float,
+    speed_of: Callable[[np.ndarray], float] | None = None,
 ) -> Curve:
-    """The flow y' = velocity(y) until the loss is at `until_loss`, or t at `t_max`, by an implicit method where plateaus are long against 1 / curvature."""
+    """The flow y' = velocity(y) until the loss is at `until_loss`, or t at `t_max`, by an implicit method where plateaus are long against 1 / curvature.
+
+    `speed_of`: of a state, where the state moves otherwise than the weights.
+    """
     from scipy.integrate import solve_ivp
 
     def arrived(t, y):
@@ -112,7 +116,7 @@ def follow(
     t = times_within(run.t)
     states = run.sol(t).T
     loss = np.array([loss_of(y) for y in states])
-    speed = np.array([np.linalg.norm(velocity(y)) for y in states])
+    speed = np.array([speed_of(y) if speed_of else np.linalg.norm(velocity(y)) for y in states])
     evaluations = int(run.nfev) + int(run.njev) * start.size
     return Curve(t, loss, speed, lambda at: loss_of(run.sol(at)), evaluations, start.size, run.status == 1, run.sol)
 

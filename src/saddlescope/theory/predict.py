@@ -56,15 +56,20 @@ def predict(
     network = _with_weights(network, init)
     problem = Problem(network, _objective(task, network), learning_rate)
     prediction = _first_to_speak(problem)
-    return replace(prediction, what_if=variations(problem, _first_to_speak)) if what_if else prediction
+    return replace(prediction, what_if=variations(problem, _of_a_change)) if what_if else prediction
 
 
-def _first_to_speak(problem: Problem) -> Prediction:
+def _of_a_change(problem: Problem) -> Prediction:
+    """Number and ends are all that is asked of it."""
+    return _first_to_speak(problem, look=False)
+
+
+def _first_to_speak(problem: Problem, *, look: bool = True) -> Prediction:
     reasons = []
     for predictor in PREDICTORS:
         reason = predictor.refuses(problem)
         if reason is None:
-            return finished(predictor.predict(problem), problem)
+            return finished(predictor.predict(problem), problem, predictor, look=look)
         reasons.append(f"{predictor.name}: {reason}")
     return outside(problem, tuple(reasons))
 

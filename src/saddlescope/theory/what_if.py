@@ -15,8 +15,6 @@ MOST_WEIGHTS = 20_000_000
 #: After so much work on the changes before (`work`) no further one is tried, since whoever asked for a prediction is waiting: a few seconds. Counted, so that the answer is the same
 #: on any machine.
 MOST_WORK = 100_000
-#: Numbers in a reduced state that cost as much as the rest of an evaluation.
-NUMBERS = 100
 
 
 class WhatIf(NamedTuple):
@@ -51,16 +49,10 @@ def what_if(problem: Problem, predict: Callable[[Problem], Prediction]) -> tuple
         except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
             found.append(WhatIf(change, factor, value, (), (), str(error)))
             continue
-        spent += work(said)
+        spent += said.work
         heights, ends = tuple(s.height for s in said.stages), tuple(s.t_end for s in said.stages)
         found.append(WhatIf(change, factor, value, heights, ends, "; ".join(said.outside)))
     return tuple(found)
-
-
-def work(prediction: Prediction) -> float:
-    """What a prediction cost in evaluations of a small reduced gradient, as far as its stages say."""
-    costs = [stage.cost for stage in (*prediction.stages, *prediction.merged)]
-    return max((cost.evaluations * (1.0 + cost.state_size / NUMBERS) for cost in costs), default=0.0)
 
 
 def _changes(problem: Problem) -> Iterator[tuple[str, float, float, Problem]]:

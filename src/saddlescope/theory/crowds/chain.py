@@ -46,8 +46,6 @@ class Chain(AbstractPredictor):
             return "units with kinks slide along them, which a motion of a few units does not follow"
         if not facts.silent or facts.order < 2:
             return f"units of order {facts.order} grow together, all at one rate: no few of them carry the motion"
-        if len(lens.get()[0]) < 2:
-            return "a network of one unit is its own reduction: simulating it costs the same"
         return None
 
     def motion(self, problem: Problem) -> AbstractMotion:

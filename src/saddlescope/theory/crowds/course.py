@@ -134,11 +134,18 @@ class Course:
             joining = self._wait(residual)
             if joining is None:
                 break
+            if self.count == 1 and len(self.waits) == 1:
+                self._from_the_start()
             landed = self._move(joining)
             if landed is None:
                 break
             residual = landed
         return self
+
+    def _from_the_start(self) -> None:
+        """A network of one unit is its own reduction: once it is known to leave, its own effect is followed from t = 0 on."""
+        self.state, self.t, self.shift = self.motion.start.copy(), 0.0, 0.0
+        self.samples.cut(0)
 
     # -------------------------------------------------------------------------------------------------------------- wait
 
@@ -176,12 +183,16 @@ class Course:
 
     # -------------------------------------------------------------------------------------------------------------- move
 
+    def _most(self) -> int:
+        """Units that may move together: fewer than there are, but for a network of one unit, which is its own reduction."""
+        return max(min(MOST_TOGETHER, self.count - 1), 1)
+
     def _choose(self, joining: np.ndarray) -> None:
         """Which units move together: those that did, and the largest of those that join; never all of them.
 
         Where there is no room, the unit that has most nearly come to rest is held where it is.
         """
-        motion, most = self.motion, min(MOST_TOGETHER, self.count - 1)
+        motion, most = self.motion, self._most()
         size = motion.contributions(self.state)
         joining = np.array(
             sorted(set(joining.tolist()) - set(self.together.tolist()), key=lambda i: -size[i]), np.int64
@@ -198,7 +209,7 @@ class Course:
             room = 1
         self.still = motion.parts(self.state[self.held]).sum(axis=0)
         self.together = np.concatenate([self.together, joining[: max(room, 0)]])
-        assert len(self.together) < self.count, "the reduced motion is smaller than the whole"
+        assert len(self.together) <= self._most(), "the reduced motion is smaller than the whole"
 
     def _move(self, joining: np.ndarray) -> np.ndarray | None:
         """Until they rest: the residual there. None where they do not within the limits."""
@@ -244,7 +255,7 @@ class Course:
 
     def _noticed(self, sizes: np.ndarray) -> np.ndarray:
         """Waiting units that have grown until they count; where there is no room, only what can no longer be left out."""
-        room = min(MOST_TOGETHER, self.count - 1) - len(self.together)
+        room = self._most() - len(self.together)
         return self.waiting[sizes > (NOTICED if room > 0 else PRESSING)]
 
     def _land(self) -> np.ndarray | None:

@@ -1,8 +1,8 @@
 r"""Deep linear networks: heights by reduced-rank regression, times by a flow whose size does not depend on the widths.
 
 $f(x) = W_L \cdots W_1 x$ learns its modes one after another; from small weights of scale $\epsilon$ each wait is of order $\epsilon^{-(L-2)}$, with a constant that depends on all initial
-weights and has no closed form. It is computed: the network is compressed to the directions of its hidden units that matter (`_krylov`), and that small network is followed. Two
-numbers of rounds say how far off it is.
+weights and has no closed form. It is computed: the network is compressed to the directions of its hidden units that matter (`krylov`), and that small network is followed. Two
+numbers of rounds say how far off it is. Where layers are hardly wider than inputs and outputs together, the network is followed without the turns of its hidden layers (`turned`), which is exact.
 
 With a skip connection by the identity, $f(x) = W_L \cdots (W_{s+1} \cdots W_2 + I)\, W_1 x$, the shortest product has $L - s$ factors, and that number takes the place of L in the law. Fixed points are the
 same sets of modes: where both ends are at rest, $f = W_L C$ is the regression on C and $f = D W_1$ the projection of the best map on D, whatever is in between.
@@ -15,15 +15,14 @@ import numpy as np
 from ...complexity import effective_width
 from ...networks import Deep, Skip
 from .._base import AbstractPredictor, Cause, Cost, PredictedEnd, PredictedStage, Prediction, Problem, Status
-from ..curve import LOSS_DIFFERENCE, REACH, Curve, follow, heights_of, seen, stepped
+from ..curve import LOSS_DIFFERENCE, REACH, Curve, follow, heights_of, seen
 from ..visible import root_mean_square, visible_factor
-from .krylov import bases, projected
-from .product import LinearData, Product
+from .narrow import Compressed, Narrow, narrowed
+from .product import LinearData
+from .turned import Turned
 
 #: Of learning_rate^2 x (sharpness at the end), what steps change beyond the first order: it comes from the drops, not from the waits. Measured: 0.06 to 0.3.
 STEPS = 1.0
-#: At most so many rounds, and no more weights than this in the reduced network (more for the first round, without which there is no measure of the error): its Jacobian is square in them.
-ROUNDS, LARGEST, LARGEST_FIRST = 3, 400, 1000
 #: The difference of one round from the one before, times this, covers its error (measured: 1/20 to 1/40 of it remains with three layers, 1/4 with four; with a skip
 #: connection 1/7 or less).
 COVERED = 0.5
@@ -40,6 +39,9 @@ LONGEST = 1e3
 HEIGHT = 1e-9
 #: Without a second number of rounds: what the spans of no round at all leave of t, at most (measured: 2e-2 to 6e-2).
 FIRST_ROUND = 0.1
+
+
+Motion = Compressed | Turned
 
 
 class DeepLinear(AbstractPredictor):
@@ -81,62 +83,45 @@ class _Account:
         self.most = min(len(self.drops), *through)
         #: which modes the best map of the greatest rank has
         self.best = np.arange(len(self.drops)) < self.most
-        self.narrow = self._narrow()
+        self.narrow: list[Narrow] = narrowed(self.weights, self.data, self.skip, problem.learning_rate or 0.0)
 
     def height(self, learned: np.ndarray) -> float:
         """The loss of the fixed point that has learned these modes [modes] and no others."""
         height = self.data.total - float(np.sum(self.drops[learned]))
         return 0.0 if abs(height) < 1e-13 * self.data.total else height
 
-    def _narrow(self) -> list[tuple[int, list[np.ndarray], bool]]:
-        """Rounds, weights and whether the spans are closed, the finest two that are smaller than the network; fewer where there are not so many."""
-        found: list[tuple[int, list[np.ndarray], bool]] = []
-        for rounds in range(ROUNDS + 1):
-            small = projected(self.weights, bases(self.weights, rounds, self.skip))
-            size = sum(w.size for w in small)
-            if found and size == sum(w.size for w in found[-1][1]):
-                return [(*found[-1][:2], True)]
-            if size >= self.whole or size > (np.inf, LARGEST_FIRST, LARGEST)[min(rounds, 2)]:
-                break
-            found.append((rounds, small, False))
-        return found[-2:]
-
-    def _product(self, small: list[np.ndarray]) -> Product:
-        return Product(self.data, tuple((w.shape[0], w.shape[1]) for w in small), self.skip)
-
-    def curve(self, small: list[np.ndarray], rtol: float, factor: float = 1.0) -> Curve:
+    def curve(self, small: Motion, rtol: float, factor: float = 1.0) -> Curve:
         """The reduced run from weights that are `factor` times those given."""
-        product = self._product(small)
-        start = factor * np.concatenate([w.ravel() for w in small])
-        rate = self.problem.learning_rate or 0.0
+        start = factor * small.start
         # a product of layers grows at a speed set by their largest singular values, to the power of the factors that are small
-        size = factor * float(np.median([np.linalg.norm(w, 2) for w in small]))
+        size = factor * float(np.median([np.linalg.norm(w, 2) for w in small.split(small.start)]))
         slowest = float(np.linalg.svd(self.data.yx, compute_uv=False)[: self.most][-1])
         waits = (1 - np.log(min(size, 0.1))) / slowest * size ** -(self.degree - 2) if size > 0 else 1.0
         rms = float(np.sqrt(np.mean(start**2)))
         return follow(
-            stepped(product.velocity, rate),
-            product.jacobian,  # of the flow, also for steps: a solver's Newton iteration does with one that is nearly right
-            product.loss,
+            small.velocity,
+            small.jacobian,
+            small.loss,
             start,
+            speed_of=small.speed,
             until_loss=self.height(self.best) + DONE * float(np.min(self.drops[self.best])),
             t_max=LONGEST * waits,
             rtol=rtol,
             atol=0.1 * rtol * rms,
         )
 
-    def learned(self, small: list[np.ndarray], curve: Curve, t: float) -> np.ndarray:
+    def learned(self, small: Motion, curve: Curve, t: float) -> np.ndarray:
         """Which modes the product has learned by more than half."""
         assert curve.state_at is not None
-        product = self._product(small).product(np.asarray(curve.state_at(t)))
+        product = small.product(np.asarray(curve.state_at(t)))
         return np.einsum("ok,oi,ik->k", self.left, product, self.readers) > 0.5
 
     def prediction(self) -> Prediction:
         if not self.narrow:
             return self._heights_only()
-        rounds, small, closed = self.narrow[-1]
+        small, rounds, closed = self.narrow[-1]
         curve = self.curve(small, RTOL)
-        coarse = self.curve(self.narrow[0][1], COARSE_RTOL) if len(self.narrow) > 1 else None
+        coarse = self.curve(self.narrow[0].motion, COARSE_RTOL) if len(self.narrow) > 1 else None
         last = self.best if curve.finished else self.learned(small, curve, float(curve.t[-1]))
         final = self.height(last)
         found = seen(curve, float(curve.speed[0]), final)
@@ -151,31 +136,36 @@ class _Account:
         found, sets = [found[i] for i in kept], [sets[i] for i in kept]
         losses = [float(curve.loss[s.position]) for s in found]
         heights, odd = heights_of(losses, [self.height(m) for m in sets], final)
+        odd, below = [*odd, False], [*heights[2:], final, final]
         stages, start = [], 0.0
         for i, s in enumerate(found):
             following = heights[i + 1] if i + 1 < len(found) else final
             after = sets[i + 1] if i + 1 < len(found) else last
-            end = curve.crossing(0.5 * (heights[i] + following), start)
+            level = 0.5 * (heights[i] + following)
+            end = curve.crossing(level, start)
             first, done = (curve.crossing(heights[i] - part * (heights[i] - following), start) for part in (0.1, 0.9))
+            # a height that is the curve's own may be read otherwise by a run, and so may the middle between it and the next
+            own, next_ = REACH * abs(heights[i] - following) * odd[i], REACH * abs(following - below[i]) * odd[i + 1]
+            slack = 0.5 * (own + next_)
             stages.append(
                 PredictedStage(
                     heights[i],
                     start,
                     end,
-                    self._status(closed, odd[i]),
+                    self._status(closed, odd[i] or odd[i + 1]),
                     "rank" if np.any(sets[i]) else "origin",
                     self._width(sets[i], self._state(small, curve, float(curve.t[found[i].position]))),
                     height_error=REACH * abs(heights[i] - following) if odd[i] else HEIGHT * self.data.total,
                     t_end_error=None
                     if end is None
-                    else self._error(coarse, end, 0.5 * (heights[i] + following), start),
+                    else self._error(coarse, end, level, start) + _moved(curve, end, level, slack, start),
                     source="reduced ODE",
                     cost=Cost(curve.state_size, curve.evaluations, self.whole),
                     recruits=tuple(int(k) for k in np.flatnonzero(after & ~sets[i])),
                     escape_rate=self._rate(sets[i]),
                     width_of_drop=done - first if first is not None and done is not None else None,
                     persistence=s.persistence,
-                    reason=self._reason(closed)
+                    reason=self._reason(closed, rounds)
                     + (
                         "; the run passes this saddle at a distance, and the height is that of its curve"
                         if odd[i]
@@ -212,13 +202,13 @@ class _Account:
         if coarse is not None:
             other = coarse.crossing(level, 0.5 * start)
             error += COVERED * abs(end - other) if other is not None else end
-        elif not self.narrow[-1][2]:
+        elif not self.narrow[-1].closed:
             error += FIRST_ROUND * end
         sharpness = self.degree * float(np.linalg.norm(self.data.yx, 2)) ** (2 - 2 / self.degree)
         return error + STEPS * (self.problem.learning_rate or 0.0) ** 2 * sharpness
 
     def _heights_only(self) -> Prediction:
-        reason = "hidden layers are no wider than inputs and outputs together: no compression is smaller than the network, so times would be a simulation"
+        reason = "no reduction is smaller than this network, so times would be a simulation"
         sets = [np.arange(len(self.drops)) < k for k in range(self.most + 1)]
         stages = tuple(
             PredictedStage(
@@ -258,10 +248,10 @@ class _Account:
             return None
         return list(effective_width(Skip(self.neuron, tuple(state), self.skip), self.problem.objective).widths)
 
-    def _state(self, small: list[np.ndarray], curve: Curve, t: float) -> list[np.ndarray]:
+    def _state(self, small: Motion, curve: Curve, t: float) -> list[np.ndarray]:
         """The narrow network's weights at this time."""
         assert curve.state_at is not None
-        return self._product(small).split(np.asarray(curve.state_at(t)))
+        return small.split(np.asarray(curve.state_at(t)))
 
     def _rate(self, learned: np.ndarray) -> float | None:
         """Exponential only with two small factors: the largest correlation of what is not learned with the inputs."""
@@ -279,7 +269,9 @@ class _Account:
         values = np.linalg.svd(self.data.yx, compute_uv=False)[: self.most]
         return "both" if np.ptp(values) > 1e-6 * values[0] else "initialisation"
 
-    def _reason(self, closed: bool) -> str:
+    def _reason(self, closed: bool, rounds: int | None) -> str:
+        if rounds is None:
+            return "the network without the turns of its hidden layers, which change nothing: exact"
         if closed:
             return "hidden layers move in spans that the flow does not leave"
         return "hidden layers are compressed to Krylov spans; one round less tells the error"
@@ -291,7 +283,7 @@ class _Account:
         return f"{self.degree} small factors: waits grow as scale^-{power}, by a factor {10**power} where all weights are ten times smaller"
 
     def _merged(
-        self, small: list[np.ndarray], curve: Curve, last: np.ndarray, sets: list[np.ndarray]
+        self, small: Motion, curve: Curve, last: np.ndarray, sets: list[np.ndarray]
     ) -> tuple[PredictedStage, ...]:
         """Saddles between the stages that are seen, in the order in which modes are learned."""
         when = np.full(len(self.drops), np.inf)
@@ -328,7 +320,7 @@ class _Account:
 
     def _visible(self, learned: np.ndarray) -> float | None:
         """The root mean square of the initial weights below which a plateau at this saddle shows; None above `SMALLEST` times the present one."""
-        small = self.narrow[0][1]
+        small = self.narrow[0].motion
 
         def shows(factor: float) -> bool:
             curve = self.curve(small, LOOKING_RTOL, factor)
@@ -340,3 +332,11 @@ class _Account:
 
         low = visible_factor(shows, lambda factor: 0.1 * factor, SMALLEST)
         return None if low is None else root_mean_square(self.weights) * low
+
+
+def _moved(curve: Curve, end: float, level: float, slack: float, start: float) -> float:
+    """By how much an end moves where its level is only known to `slack`."""
+    if slack == 0.0:
+        return 0.0
+    sooner, later = (curve.crossing(level + part, start) for part in (slack, -slack))
+    return max(end - (start if sooner is None else sooner), (float(curve.t[-1]) if later is None else later) - end)

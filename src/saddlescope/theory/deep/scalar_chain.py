@@ -10,8 +10,11 @@ import numpy as np
 
 from ...networks import Deep
 from .._base import AbstractPredictor, Cost, PredictedEnd, PredictedStage, Prediction, Problem
-from ..curve import START_RATIO
+from ..curve import Curve, seen
 from .product import LinearData
+
+#: Of the way on which the plateau is looked for.
+POINTS = 2000
 
 
 class ScalarChain(AbstractPredictor):
@@ -62,10 +65,8 @@ class ScalarChain(AbstractPredictor):
                 (), PredictedEnd(data.total, width(0), "origin", 1e-12 * data.total), "none", self.name, notes=(reason,)
             )
         goals = [_reach(product, s / lam * (1 - np.sqrt(1 - part))) for part in (0.1, 0.5, 0.9)]
-        path = np.linspace(start, goals[2], 2000)
-        speeds = np.array([speed(p) for p in path])
-        top, low = int(np.argmax(speeds)), float(np.min(speeds[: int(np.argmax(speeds)) + 1]))
-        if start >= goals[1] or low > START_RATIO * speeds[top]:
+        shown = [] if start >= goals[1] else self._seen(start, goals[2], product, speed, data, s, lam, end)
+        if not shown:
             return Prediction((), PredictedEnd(end, width(1), "rank", 1e-12 * data.total), "none", self.name)
         times = [_time(product, s, lam, start, goal) for goal in goals]
         stage = PredictedStage(
@@ -82,7 +83,7 @@ class ScalarChain(AbstractPredictor):
             recruits=(0,),
             escape_rate=s if len(w) == 2 else None,
             width_of_drop=times[2][0] - times[0][0],
-            persistence=float(np.log10(speeds[top] / low)) if low > 0 else None,
+            persistence=shown[0].persistence,
             reason="exact for gradient flow",
         )
         law = "the logarithm of 1 / scale" if len(w) == 2 else f"scale^-{len(w) - 2}"
@@ -94,6 +95,15 @@ class ScalarChain(AbstractPredictor):
             notes=(f"{len(w)} small factors: the wait grows as {law}",),
             extras={"degree": problem.network.homogeneity},
         )
+
+    def _seen(self, start: float, goal: float, product, speed, data: LinearData, s: float, lam: float, end: float):
+        """Whether a run rests at the origin, by the rule for its plateaus, on the way from `start` to `goal`; as many points a decade of p everywhere."""
+        unit = max(abs(start), 1e-12 * goal)
+        p = unit * np.sinh(np.linspace(np.arcsinh(start / unit), np.arcsinh(goal / unit), POINTS))
+        f = product(p) * p
+        speeds = np.array([speed(one) for one in p])
+        curve = Curve(p, data.total - s * f + 0.5 * lam * f**2, speeds, lambda _: np.nan, POINTS, 0, True)
+        return seen(curve, float(speeds[0]), end)
 
 
 def _reach(product, level: float) -> float:

@@ -51,10 +51,21 @@ class OrthogonalRays(AbstractPredictor):
         return None if rays.lines else "nothing correlates with any single row: no unit grows at a rate of its own"
 
     def predict(self, problem: Problem) -> Prediction:
-        lens = problem.network.lenses()[0]
-        rays = rays_of(lens, problem.objective)
-        assert isinstance(rays, Rays)
-        return _Account(problem, lens, rays).prediction()
+        return _account(problem).prediction()
+
+    def rests_at_origin(self, problem: Problem) -> tuple[bool, float]:
+        """From the reduced run alone, without the stages that do not show."""
+        account = _account(problem)
+        late = account.late()
+        found = seen(late.curve, account.initial_speed(), late.end)
+        return any(s.position == 0 for s in found), float(late.curve.evaluations)
+
+
+def _account(problem: Problem) -> "_Account":
+    lens = problem.network.lenses()[0]
+    rays = rays_of(lens, problem.objective)
+    assert isinstance(rays, Rays)
+    return _Account(problem, lens, rays)
 
 
 def _said(stage: PredictedStage, before: list[PredictedStage]) -> PredictedStage:

@@ -1,9 +1,9 @@
-"""A prediction as a table and sentences that a newcomer can read; `summary` is that of `saddlescope predict --json`."""
+"""A prediction as a table and sentences that a newcomer can read; `summary` is what `as_json` gives."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from ._table import aligned, number, width_text, word
+from ..text import aligned, number, width_text, word
 
 CAUSES = {
     "data": "the data: directions that the data favour grow first, whatever the initial weights",
@@ -17,6 +17,8 @@ STATUSES = {
     "heuristic": "as reliable as was measured on random problems",
     "outside assumptions": "theory does not apply, so there is no time; heights of fixed points hold all the same",
 }
+#: Characters of one refused change.
+LINE = 100
 CHANGES = {"scale": "initial weights", "width": "units", "learning_rate": "learning rate"}
 
 
@@ -115,10 +117,17 @@ def _what_if(changes: list[Mapping[str, Any]], count: int) -> list[str]:
     for one in changes:
         what = f"{CHANGES[one['change']]} {'10 times' if one['factor'] > 1 else 'a tenth of'} that ({number(one['value'], digits=3)})"
         if one["count"] is None:
-            lines.append(f"  {what}: no prediction: {one['reason']}")
+            lines.append(f"  {what}: no prediction: {_in_short(one['reason'])}")
             continue
         more = one["count"] - count
         change = "as many" if not more else f"{abs(more)} {'more' if more > 0 else 'fewer'}"
         ends = ", ".join("?" if t is None else number(t) for t in one["t_end"]) or "none"
         lines.append(f"  {what}: {one['count']} plateau{'' if one['count'] == 1 else 's'} ({change}), ends at {ends}")
     return ["what if:", *lines] if lines else []
+
+
+def _in_short(reason: str) -> str:
+    """A refusal in a line; of the reasons of several theories, only that they are none."""
+    if len(reason) <= LINE:
+        return reason
+    return "no theory's assumptions hold there" if "; " in reason else f"{reason[: LINE - 3]}..."
