@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
+import saddlescope
 import small
 from reference import data
 from reference.diagonal import Diagonal
@@ -17,6 +18,7 @@ from reference.networks import Objective, from_spec
 from reference.problems import convolutional, fully_connected
 from saddlescope.series import find_plateaus
 from saddlescope.theory import Problem, predict
+from saddlescope.theory.lines import stages as lines_stages
 from saddlescope.theory.lines.answers import REDUCTIONS, _followed
 from saddlescope.theory.lines.beside import beside
 from saddlescope.theory.lines.directions import Directions
@@ -395,3 +397,38 @@ def test_the_diagonal_oracle_is_the_flow():
         assert np.prod(np.split(run.sol(t), 2), axis=0) == pytest.approx(exact.strengths(t), rel=1e-9)
     # and it notices another start
     assert not np.allclose(Diagonal(s, lam, 1.01 * u, v).strengths(2.0), exact.strengths(2.0), rtol=1e-3)
+
+
+def _slow_away_from_saddles():
+    """Strongly correlated inputs with generic targets: the loss is slow twice where no saddle is near."""
+    rng = np.random.default_rng(1002)
+    inputs = rng.normal(size=(60, 4))
+    x = inputs @ np.diag([1.0, 0.5, 2.0, 1.0]) @ rng.normal(size=(4, 4))
+    return x, inputs @ rng.normal(size=(4, 2))
+
+
+def test_a_slow_place_away_from_any_saddle_has_the_height_of_its_curve_as_in_a_run(tmp_path, monkeypatch):
+    x, y = _slow_away_from_saddles()
+    np.savez(tmp_path / "own.npz", x=x, y=y)
+    spec = {
+        "network": {"architecture": "fully_connected", "activation": "linear", "units": 20},
+        "task": {"kind": "arrays", "file": str(tmp_path / "own.npz")},
+        "init": {"scale": 1e-6},
+        "flow": {"until": "settled"},
+    }
+    seen = saddlescope.summarize(saddlescope.run(spec))["stages"]
+    stages = saddlescope.predict(spec).stages
+    assert [s["height_source"] for s in seen] == ["fixed_point", "curve", "fixed_point", "curve"]
+    assert [(s.kind, s.effective_width) for s in stages] == [(s["kind"], s["effective_width"]) for s in seen]
+    assert [s.status for s in stages] == ["heuristic"] * 4
+    assert [s.index is None for s in stages] == [False, True, False, True]
+    for stage, one in zip(stages, seen, strict=True):
+        assert abs(stage.height - one["height"]) <= stage.height_error < 0.01 * seen[0]["height"]
+        assert abs(stage.t_end - one["t_end"]) <= stage.t_end_error + one["t_end_error"]
+        assert stage.t_end_error < 0.01 * stage.t_end
+    # shown the nearest saddle whatever the distance, as a height it is wrong: the origin twice
+    monkeypatch.setattr(lines_stages, "REACH", 1e6)
+    monkeypatch.setattr(lines_stages, "FARTHEST", 1e6)
+    wrong = saddlescope.predict(spec).stages
+    assert wrong[0].height == pytest.approx(wrong[1].height, rel=1e-9)
+    assert abs(wrong[0].t_end - seen[0]["t_end"]) > 100 * wrong[0].t_end_error

@@ -115,7 +115,9 @@ def _merged(stage: Mapping[str, Any]) -> str:
 def _what_if(changes: list[Mapping[str, Any]], count: int) -> list[str]:
     lines = []
     for one in changes:
-        what = f"{CHANGES[one['change']]} {'x 10' if one['factor'] > 1 else '/ 10'} (to {number(one['value'], digits=3)})"
+        what = (
+            f"{CHANGES[one['change']]} {'x 10' if one['factor'] > 1 else '/ 10'} (to {number(one['value'], digits=3)})"
+        )
         if one["count"] is None:
             lines.append(f"  {what}: no prediction: {_in_short(one['reason'])}")
             continue

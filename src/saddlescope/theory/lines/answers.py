@@ -116,7 +116,7 @@ def by_estimate(lines: Lines, modes: Modes, others: Beside, saddles: Saddles) ->
     errors = [of_estimate(one, modes, others) for one in seen]
     reason = "no reduction is smaller than this network: modes are taken to grow alone"
     if rest != first:
-        seen.append(Seen(first, saddles.height(first), None, None, None, saddles.height(rest)))
+        seen.append(Seen(first, saddles.height(first), None, None, None, saddles.height(rest), saddles.width(first)))
         errors.append(None)
         reason += ", and no formula says when those that are worth more replace the first"
     return Answer(seen, errors, rest, "heuristic", "closed form", Cost(0, 1, lines.whole_size), reason)
@@ -145,7 +145,13 @@ def visible_decades(modes: Modes, saddles: Saddles, learned: tuple[int, ...], mo
 def _seen(logistic: Logistic, saddles: Saddles, rest: float) -> list[Seen]:
     t = logistic.times()
     return seen_on(
-        t, logistic.loss(t), logistic.speed(t), lambda i: logistic.learned(t[i]), logistic.crossing, saddles, rest
+        t,
+        logistic.loss(t),
+        logistic.speed(t),
+        lambda i: saddles.of_shares(logistic.share(t[i])),
+        logistic.crossing,
+        saddles,
+        rest,
     )
 
 
@@ -159,7 +165,7 @@ def _followed(name: str, reduced: Reduced, lines: Lines, modes: Modes, others: B
         curve.t,
         curve.loss,
         curve.speed,
-        lambda i: saddles.nearest(reduced, curve.states[i]),
+        lambda i: saddles.at(reduced, curve.states[i]),
         curve.crossing,
         saddles,
         floor,

@@ -117,8 +117,9 @@ def _doubtful(answer: Answer) -> Answer:
 
 def _prediction(lines: Lines, modes: Modes, saddles: Saddles, answer: Answer) -> Prediction:
     stages, start = [], 0.0
-    for one, error in zip(answer.seen, answer.errors, strict=True):
-        stages.append(_stage(lines, saddles, answer, one, start, error))
+    following = [*answer.seen[1:], None][: len(answer.seen)]
+    for one, error, after in zip(answer.seen, answer.errors, following, strict=True):
+        stages.append(_seen_stage(lines, saddles, answer, one, start, error, after))
         start = one.t_end if one.t_end is not None else start
     merged = _merged(lines, modes, saddles, answer)
     most = min(modes.s.size, saddles.units)
@@ -148,31 +149,69 @@ def _never_left(lines: Lines, saddles: Saddles, answer: Answer, start: float) ->
         f"the initial weights lie, to rounding, on the invariant manifold of rank {len(answer.rest)}: no weight starts another direction, and only "
         f"rounding leads out of this saddle, not before about {ROUNDING_WAIT / rate:.4g} later"
     )
-    seen = Seen(answer.rest, saddles.height(answer.rest), None, None, None, saddles.height(answer.rest))
-    return _stage(lines, saddles, answer._replace(status="outside assumptions", reason=reason), seen, start, None)
+    return _stage(
+        lines,
+        saddles,
+        answer._replace(status="outside assumptions", reason=reason),
+        _unseen(saddles, answer.rest),
+        start,
+    )
 
 
-def _stage(
-    lines: Lines, saddles: Saddles, answer: Answer, one: Seen, start: float | None, error: float | None
+def _unseen(saddles: Saddles, learned: tuple[int, ...]) -> Seen:
+    """A saddle that no curve is seen to leave."""
+    height = saddles.height(learned)
+    return Seen(learned, height, None, None, None, height, saddles.width(learned))
+
+
+def _seen_stage(
+    lines: Lines,
+    saddles: Saddles,
+    answer: Answer,
+    one: Seen,
+    start: float,
+    error: float | None,
+    after: Seen | None,
 ) -> PredictedStage:
+    """A stage, and how it ends where it or the one `after` it is at no saddle."""
+    following = answer.rest if after is None else after.learned
+    stage = replace(
+        _stage(lines, saddles, answer, one, start),
+        t_end_error=None if error is None else error + one.slack,
+        recruits=tuple(k for k in following if k not in one.learned),
+    )
+    curved = not one.at_saddle or (after is not None and not after.at_saddle)
+    if curved:
+        stage = replace(stage, status="heuristic")
+    if one.at_saddle:
+        return replace(stage, height_error=ROUNDING * lines.height + one.doubt)
+    reason = f"{answer.reason}; the loss is slow here away from any saddle, and the height is that of its curve"
+    return replace(
+        stage,
+        kind="rank" if one.width else "origin",
+        index=None,
+        escape_rate=None,
+        height_error=one.doubt,
+        reason=reason,
+    )
+
+
+def _stage(lines: Lines, saddles: Saddles, answer: Answer, one: Seen, start: float | None) -> PredictedStage:
     """A stage at the saddle `one`; not separable where it has no start."""
-    learned = one.learned
-    order = [*(s.learned for s in answer.seen), answer.rest]
-    following = order[order.index(learned) + 1] if learned in order[:-1] else ()
     return PredictedStage(
         height=one.height,
         t_start=start,
         t_end=one.t_end,
         status=answer.status,
-        kind=_kind(learned),
-        effective_width=saddles.width(learned),
+        kind=_kind(one.learned),
+        effective_width=one.width,
         height_error=ROUNDING * lines.height,
-        t_end_error=error,
+        t_end_error=None,
         source=answer.source,
         cost=answer.cost,
-        recruits=tuple(k for k in following if k not in learned),
-        index=saddles.index(learned),
-        escape_rate=saddles.escape_rate(learned),
+        recruits=(),
+        index=saddles.index(one.learned),
+        escape_rate=saddles.escape_rate(one.learned),
         width_of_drop=one.width_of_drop,
         persistence=one.persistence,
         reason=answer.reason,
@@ -200,9 +239,7 @@ def _merged(lines: Lines, modes: Modes, saddles: Saddles, answer: Answer) -> tup
             if visible is not None
             else "not separable at any scale: the next direction grows as fast as the one before"
         )
-        stage = _stage(
-            lines, saddles, answer._replace(reason=reason), Seen(learned, height, None, None, None, height), None, None
-        )
+        stage = _stage(lines, saddles, answer._replace(reason=reason), _unseen(saddles, learned), None)
         found.append(replace(stage, recruits=(k,), separable=False, visible_scale=visible))
     return tuple(found)
 

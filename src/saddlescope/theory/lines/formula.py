@@ -75,10 +75,6 @@ class Logistic(NamedTuple):
         grid = np.unique(np.concatenate([np.linspace(0.0, last, BETWEEN), near]))
         return grid[(grid >= 0) & (grid <= last)]
 
-    def learned(self, t: float) -> tuple[int, ...]:
-        """Modes beyond the half of their strength."""
-        return tuple(int(k) for k in np.flatnonzero(self.share(np.array(t)) > 0.5))
-
     def crossing(self, level: float) -> float | None:
         """When the loss falls through `level`, by halving."""
         moving = np.isfinite(self.wait)

@@ -7,9 +7,15 @@ import numpy as np
 
 from ...complexity import TAU
 from ...series import find_plateaus
+from ..curve import REACH
 from .modes import CLOSE, Modes
 from .moments import Lines
 from .reduced import Reduced, lowest
+
+#: As of a run: a plateau is a saddle's only if that differs by at most this part of max(rms f, rms y) from the function at the slowest place, besides the loss (`REACH`).
+FARTHEST = 0.3
+#: Part of what is allowed beyond which a run may judge otherwise.
+DOUBTFUL = 0.8
 
 
 class Saddles:
@@ -38,7 +44,11 @@ class Saddles:
 
     def width(self, learned: tuple[int, ...]) -> int:
         """Effective width: without the weakest modes that together change the function by at most TAU of the target."""
-        sizes = np.sort(self.tau[list(learned)])
+        return self.width_of(self.tau[list(learned)])
+
+    def width_of(self, sizes: np.ndarray) -> int:
+        """That of a function with these singular values, whitened."""
+        sizes = np.sort(sizes)
         return int(np.sum(np.sqrt(np.cumsum(sizes**2)) > TAU * np.sqrt(self.target)))
 
     def index(self, learned: tuple[int, ...]) -> int:
@@ -68,14 +78,22 @@ class Saddles:
         kept = list(learned)
         return (self.left[:, kept] * self.tau[kept]) @ self.right[:, kept].T
 
-    def nearest(self, problem: Reduced, state: np.ndarray) -> tuple[int, ...]:
-        """The modes that the function of a reduced state has learned by more than half."""
-        function = self.t - problem.residual_on(self.modes, state) / np.sqrt(self.modes.sigma)[:, None]
+    def at(self, problem: Reduced, state: np.ndarray) -> np.ndarray:
+        """The function of a reduced state, whitened."""
+        return self.t - problem.residual_on(self.modes, state) / np.sqrt(self.modes.sigma)[:, None]
+
+    def of_shares(self, share: np.ndarray) -> np.ndarray:
+        """The function that has learned these parts of the modes, whitened."""
+        kept = self.tau[: share.size] * share
+        return (self.left[:, : share.size] * kept) @ self.right[:, : share.size].T
+
+    def nearest(self, function: np.ndarray) -> tuple[int, ...]:
+        """The modes that a function has learned by more than half."""
         inside = self.left.T @ function @ self.right / self.tau[:, None]
         learned = []
         # of equal modes any combinations are modes: what counts is how many of them there are
         for group in np.split(
-            np.arange(self.tau.size), np.flatnonzero(-np.diff(self.tau) > CLOSE * self.tau.max()) + 1
+            np.arange(self.tau.size), np.flatnonzero(np.abs(np.diff(self.tau)) > CLOSE * self.tau.max()) + 1
         ):
             block = inside[np.ix_(group, group)]
             count = int(np.sum(np.linalg.eigvalsh(0.5 * (block + block.T)) > 0.5))
@@ -83,9 +101,18 @@ class Saddles:
             learned += order[:count].tolist()
         return tuple(sorted(learned))
 
+    def moved(self, function: np.ndarray, learned: tuple[int, ...]) -> float:
+        """By which part of max(rms f, rms y) a function differs from a saddle's."""
+        size = max(np.sum(function**2), self.target)  # whitened: sums of squares are means over the data
+        return float(np.sqrt(np.sum((function - self._whitened(learned)) ** 2) / size))
+
 
 class Seen(NamedTuple):
-    """A plateau found on a curve: the saddle it visits, persistence in decades, and when the curve leaves it."""
+    """A plateau found on a curve: the saddle nearest to it, persistence in decades, and when the curve leaves it.
+
+    `at_saddle`: whether the curve comes near enough for height and `width` to be the saddle's; otherwise they are the curve's own. `doubt`: how far off the height may be, because it is read off a curve or because a
+    run may judge nearness otherwise; `slack`: what that, of this height and the next, makes of the end.
+    """
 
     learned: tuple[int, ...]
     height: float
@@ -93,26 +120,75 @@ class Seen(NamedTuple):
     t_end: float | None
     width_of_drop: float | None
     level: float
+    width: int
+    at_saddle: bool = True
+    doubt: float = 0.0
+    slack: float = 0.0
 
 
 def seen_on(
     t: np.ndarray,
     loss: np.ndarray,
     speed: np.ndarray,
-    learned_at: Callable[[int], tuple[int, ...]],
+    function_at: Callable[[int], np.ndarray],
     crossing: Callable[[float], float | None],
     saddles: Saddles,
     rest: float,
 ) -> list[Seen]:
-    """The plateaus of the curve, in order. `rest`: the height after the last."""
+    """The plateaus of the curve, in order, each with the height that a run's would get: that of a saddle only where the curve comes near it, in loss and in function.
+
+    **Arguments:** `function_at`: the whitened function at a place of the curve; `rest`: the height after the last.
+    """
     plateaus = find_plateaus(t, loss, speed)
-    sets = [learned_at(p.index) for p in plateaus]
-    heights = [*(saddles.height(s) for s in sets), rest]
-    found = []
+    losses = [*(float(loss[p.index]) for p in plateaus), rest]
+    visits = []
     for k, plateau in enumerate(plateaus):
+        drops = (losses[k - 1] - losses[k] if k else np.inf, losses[k] - losses[k + 1])
+        # the slowest place is known to the next sample, here and in a run
+        beside = loss[max(plateau.index - 1, 0) : plateau.index + 2]
+        visits.append(_visit(saddles, function_at(plateau.index), losses[k], REACH * min(drops), float(np.ptp(beside))))
+    heights, doubts = [*(v.height for v in visits), rest], [*(v.doubt for v in visits), 0.0]
+    found = []
+    for k, (plateau, visit) in enumerate(zip(plateaus, visits, strict=True)):
         high, low = heights[k], heights[k + 1]
-        level = 0.5 * (high + low)
+        level, doubt = 0.5 * (high + low), 0.5 * (doubts[k] + doubts[k + 1])
         begin, end = crossing(low + 0.9 * (high - low)), crossing(low + 0.1 * (high - low))
         width = end - begin if begin is not None and end is not None else None
-        found.append(Seen(sets[k], high, plateau.persistence, crossing(level), width, level))
+        slack = _between(crossing, level - doubt, level + doubt) if doubt else 0.0
+        end = crossing(level)
+        found.append(
+            Seen(visit.learned, high, plateau.persistence, end, width, level, visit.width, visit.near, doubts[k], slack)
+        )
     return found
+
+
+class _Visit(NamedTuple):
+    learned: tuple[int, ...]
+    height: float
+    near: bool
+    doubt: float
+    width: int
+
+
+def _visit(saddles: Saddles, function: np.ndarray, loss: float, reach: float, rough: float) -> _Visit:
+    """The saddle at which a curve is slow, if it is one: the nearest, or the best function of its rank, to which a narrow network descends."""
+    nearest = saddles.nearest(function)
+    best = tuple(sorted(int(k) for k in np.argsort(-saddles.tau, kind="stable")[: len(nearest)]))
+    least = np.inf
+    for learned in dict.fromkeys((nearest, best)):
+        apart = abs(saddles.height(learned) - loss)
+        # in units of what is allowed: near 1 a run, whose slowest place is another sample, may judge otherwise
+        far = max(apart / max(reach, 1e-300), saddles.moved(function, learned) / FARTHEST)
+        if far <= 1.0:
+            return _Visit(
+                learned, saddles.height(learned), True, apart if far > DOUBTFUL else 0.0, saddles.width(learned)
+            )
+        least = min(least, apart if far < 1.0 / DOUBTFUL else 0.0)
+    width = saddles.width_of(np.linalg.svd(function, compute_uv=False))
+    return _Visit(nearest, loss, False, rough + least, width)
+
+
+def _between(crossing: Callable[[float], float | None], low: float, high: float) -> float:
+    """How long the loss takes from one level to another; infinite where it does not come to both."""
+    first, last = crossing(high), crossing(low)
+    return last - first if first is not None and last is not None else np.inf
