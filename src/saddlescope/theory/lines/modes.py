@@ -17,6 +17,10 @@ from .moments import Lines
 CLOSE = 1e-9
 #: An overlap that is perpendicular by less than this part of its length is so by rounding.
 DEPENDENT = 1e-12
+#: An eigenvalue of Sigma below this part of the largest, a dimension, is zero but for rounding: what B seems to have there is rounding too, and over such an eigenvalue it would be a saddle's height.
+EMPTY = 100 * np.finfo(np.float64).eps
+#: What rounding does to eigenvalues, as a part of the largest.
+ROUNDING = 16 * np.finfo(np.float64).eps
 #: A mode weaker than this part of the strongest is rounding.
 NOTHING = 1e-11
 
@@ -52,16 +56,19 @@ def modes_of(lines: Lines) -> Modes:
     values, vectors = np.linalg.eigh(lines.sigma)
     strength = float(np.linalg.norm(lines.b))
     into, sigma, rows = [], [], []
-    for group in _groups(values, CLOSE * values[-1]):
+    kept = values > EMPTY * values.size * values[-1]
+    values, vectors = values[kept], vectors[:, kept]
+    # of small eigenvalues few are one: what rounding parts, and what is close beside their own size
+    for group in _groups(values, CLOSE * values[1:] + ROUNDING * values[-1:]):
         # of an eigenspace only what B touches ever moves away from where it started
         left, sizes, right = np.linalg.svd(vectors[:, group].T @ lines.b, full_matrices=False)
         kept = sizes > NOTHING * strength
         into.append(vectors[:, group] @ left[:, kept])
         sigma.append(np.full(int(kept.sum()), values[group].mean()))
         rows.append(sizes[kept, None] * right[kept])
-    into, sigma, b = np.concatenate(into, axis=1), np.concatenate(sigma), np.concatenate(rows)
-    if not sigma.size or sigma.min() <= 0:
+    if not sum(part.size for part in sigma):
         raise ValueError("Nothing to learn: E[psi y^T] is zero, so f = 0 is the best function and no mode grows.")
+    into, sigma, b = np.concatenate(into, axis=1), np.concatenate(sigma), np.concatenate(rows)
     l, s, r = np.linalg.svd(b, full_matrices=False)
     kept = s > NOTHING * s[0]
     l, s, r = l[:, kept], s[kept], r[kept]
@@ -81,6 +88,6 @@ def modes_of(lines: Lines) -> Modes:
     return Modes(s, lam, tau, commute, l, sigma, into, r.T, plus, minus, perpendicular)
 
 
-def _groups(values: np.ndarray, gap: float) -> list[np.ndarray]:
+def _groups(values: np.ndarray, gap: float | np.ndarray) -> list[np.ndarray]:
     """Positions of rising values, those closer than `gap` to their neighbour together."""
     return np.split(np.arange(values.size), np.flatnonzero(np.diff(values) > gap) + 1)
