@@ -111,14 +111,18 @@ def test_a_unit_of_order_2_rests_a_second_time_and_the_criterion_sees_it():
     ]
     assert all(one.persistence > figure_4.MARGINAL for one in seen)
     assert figure_4.clean(seen) == [True, True]
-    held = {("quadratic", what): "holds" for what in ("second plateaus", "clean second plateaus", "ended")}
+    names = ("second plateaus", "clean second plateaus", "one unit", "ended")
+    held = {("quadratic", what): "holds" for what in names}
     assert outcomes(figure_4._claims("quadratic", panel, seen)) == held
     marginal = [one._replace(persistence=0.2) for one in seen]
     found = outcomes(figure_4._claims("quadratic", panel, marginal))
     assert found == held | {("quadratic", "clean second plateaus"): "fails"}
     cut = [seen[0], seen[1]._replace(ended="max_steps")]
     assert outcomes(figure_4._claims("quadratic", panel, cut)) == held | {("quadratic", "ended"): "fails"}
+    shared = [seen[0], seen[1]._replace(carried=2.0)]
+    assert outcomes(figure_4._claims("quadratic", panel, shared)) == held | {("quadratic", "one unit"): "fails"}
     against = figure_4._claims("quadratic", panel._replace(paper=False), marginal)
+    del held["quadratic", "one unit"]
     assert outcomes(against) == held | {("quadratic", "second plateaus"): "fails"}
     maps = [plots.Map("a map", ["10 units"], ["scale 1"], np.array([[0.4]]))]
     figure = plots.curves_and_maps({"quadratic": [one.curve for one in seen]}, maps)

