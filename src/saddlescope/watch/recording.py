@@ -28,6 +28,7 @@ FACTS: dict[str, Any] = {
     "framework": None,
     "optimiser": None,
     "momentum": None,
+    "slope": None,
     "activations": [],
     "normalised": False,
     "residual": None,

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from ..names import normalised
-from ..seen import Seen, Unfit, loss_of, measured, reference_of, spread
+from ..seen import Seen, Unfit, loss_of, measured, reference_of, slope_of, spread
 from . import calls, gated, heads, lenses
 from .state import untouched, unwrapped
 from .trace import tensors_in, trace
@@ -95,6 +95,7 @@ class TorchModel:
                 outputs.append(_output(self._call(batch)).detach())
             f = np.concatenate([o.double().cpu().numpy() for o in outputs])
             loss = self._criterion_loss(outputs) if self.criterion else loss_of(f, self.targets)
+            self.facts["slope"] = None if self.criterion else slope_of(f, self.targets)
             norms = np.array([_norm(p) for p in values])
             gradients = np.array([np.nan if p.grad is None else _norm(p.grad) for p in values])
             largest = np.array([_largest(p) for p in values]) if layers else np.full(len(values), np.nan)
