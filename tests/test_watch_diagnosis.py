@@ -259,6 +259,32 @@ def test_norms_that_grow_like_a_power_are_read_so():
     )
     assert norm_growth(r) == pytest.approx(0.5, abs=0.01)
     assert np.isnan(norm_growth(Recording.of()))
+    # of a part of the run only that part counts
+    still = np.where(np.arange(0, 1000, 10) < 500, np.sqrt(1 + np.arange(0, 1000, 10)), np.sqrt(500.0))
+    r = Recording.of(step=np.arange(0, 1000, 10), weights=WEIGHTS, weight_norm=still[:, None] * np.ones(2))
+    assert norm_growth(r, 0, 490) == pytest.approx(0.5, abs=0.01)
+    assert norm_growth(r, 500, 990) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_card_says_how_fast_norms_grow_under_cross_entropy():
+    # classes that can be separated: the loss falls like 1/t while norms grow like ln t
+    step = np.arange(1, 4000, 10)
+    loss, norm = 1 / (1 + step), 1 + np.log(step)
+    fields = {
+        "loss_step": step, "loss": loss, "step": step, "probe_loss": loss, "weights": WEIGHTS,
+        "weight_norm": norm[:, None] * np.ones(2), "variation": norm, "gradient_norm": (loss / norm)[:, None] * np.ones(2),
+    }  # fmt: skip
+    (card,) = (c for c in diagnose(Recording.of(**fields, facts={"cross_entropy": True})) if c.stall.ongoing)
+    assert card.kind in ("converged", "unknown")
+    # d ln(1 + ln t) / d ln t at the middle of the later half of the stall
+    expected = 1 / (1 + np.log(3000))
+    assert card.evidence["norm_growth"] == pytest.approx(expected, rel=0.1)
+    assert (
+        f"infimum that growing norms approach: here they grow like step^{card.evidence['norm_growth']:.2g}"
+        in card.sentence
+    )
+    (other,) = (c for c in diagnose(Recording.of(**fields, facts={"cross_entropy": False})) if c.stall.ongoing)
+    assert "infimum" not in other.sentence
 
 
 # ----------------------------------------------------------------------------------------- causes that look like another

@@ -461,3 +461,62 @@ def test_the_width_of_the_interval_moves_its_ends_alone(chain):
     for k in (0, 1):
         ratios = [np.log((told.interval[k] - told.step) / (told.exit - told.step)) for told in (narrow, wide)]
         assert ratios[0] == pytest.approx(ratios[1] / 2)
+
+
+# ------------------------------------------------------------------------------------------------ later plateaus
+
+
+def two_stages(noise=0.0, steps=2400, seed=0):
+    """Gradient descent of a product of three matrices towards diag(3, 1), from small random ones: two plateaus, at 5 and 1/2. `noise` in the targets of each step."""
+    rng = np.random.default_rng(seed)
+    weights, target, rate = [0.15 * rng.standard_normal((2, 2)) for _ in range(3)], np.diag([3.0, 1.0]), 0.01
+    losses, norms, q = [], [], []
+    for _ in range(steps):
+        a, b, c = weights
+        f = c @ b @ a
+        losses.append(0.5 * np.sum((target - f) ** 2))
+        norms.append([np.linalg.norm(w) for w in weights])
+        q.append(np.sqrt(np.mean(f**2)))
+        e = target - f + noise * rng.standard_normal((2, 2))
+        weights = [a + rate * (c @ b).T @ e, b + rate * c.T @ e @ a.T, c + rate * e @ (b @ a).T]
+    step = np.arange(0, steps, 4)
+    return Recording.of(
+        loss_step=np.arange(steps), loss=losses, step=step, probe_loss=np.array(losses)[step], variation=np.array(q)[step],
+        learning_rate=np.full(step.size, rate), weight_norm=np.array(norms)[step], weights=dict.fromkeys("abc", (2, 2)),
+        facts={"optimiser": "SGD", "momentum": 0.0},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def staircase():
+    r = two_stages(steps=2700)
+    end = int(r.step[np.flatnonzero(r.probe_loss < 0.9 * 0.5)[0]])
+    start = int(r.step[np.flatnonzero(r.probe_loss < 1.05 * 0.5)[0]])
+    return r, start, end
+
+
+@pytest.mark.parametrize("part", [0.6, 0.75, 0.9])
+def test_the_end_of_the_second_plateau_is_forecast(staircase, part):
+    r, start, end = staircase
+    told = forecast(r, int(start + part * (end - start)))
+    assert told.status == "heuristic", told
+    assert "on the plateau at 0.49" in told.reason
+    # measured: 0.1 % to 5 %
+    assert told.exit == pytest.approx(end, rel=0.1)
+    assert told.interval[0] < end < told.interval[1]
+
+
+def test_of_a_later_plateau_on_which_nothing_is_seen_to_grow_there_is_no_forecast(staircase):
+    r, start, end = staircase
+    at = int(start + 0.75 * (end - start))
+    # the same plateau under noise that is larger than what grows
+    noisy = replace(r, probe_loss=r.probe_loss + 0.01 * np.random.default_rng(0).standard_normal(r.step.size))
+    assert forecast(r, at).exit is not None
+    told = forecast(noisy, at)
+    assert told.exit is None
+    assert "nothing that grows is seen" in told.reason
+    # nor on one that settles for good
+    settles = replace(
+        r, probe_loss=np.where(r.step > start, 0.5 + 0.02 * np.exp(-(r.step - start) / 300), r.probe_loss)
+    )
+    assert forecast(settles, at).exit is None

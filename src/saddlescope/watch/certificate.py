@@ -175,13 +175,16 @@ def extremes(product: Callable[[NDArray], NDArray], size: int) -> Curvature:
     return Curvature(found[0], found[1], size)
 
 
-def norm_growth(recording: Recording) -> float:
-    """d ln |W| / d ln step over the last half of the snapshots: 0 at a point at rest; where it is not, a height under cross-entropy is an infimum still being approached."""
+def norm_growth(recording: Recording, start: int = 0, end: int | None = None) -> float:
+    """d ln |W| / d ln step over the last half of the steps from `start` to `end` (all): 0 at a point at rest; where it is not, a height under cross-entropy is an infimum still being approached.
+
+    NaN where fewer than 3 snapshots are there.
+    """
     with np.errstate(invalid="ignore"):
         size = np.sqrt(np.nansum(recording.weight_norm**2, axis=1))
-    late = (
-        (recording.step > 0) & (size > 0) & (recording.step >= 0.5 * (recording.step[-1] if recording.step.size else 0))
-    )
+    step = recording.step
+    last = end if end is not None else int(step[-1]) if step.size else 0
+    late = (step > 0) & (size > 0) & (step >= 0.5 * (start + last)) & (step <= last)
     if late.sum() < 3:
         return float("nan")
     return float(np.polyfit(np.log(recording.step[late]), np.log(size[late]), 1)[0])

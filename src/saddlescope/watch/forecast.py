@@ -10,7 +10,7 @@ so the exit is where $\dot S$ reaches twice `FALL` of the height. Time is the su
 That identity is also what the forecast is held against (`consistency.py`): where the loss has fallen otherwise than the gains say, something else moves it.
 
 **Status.** "law": the gains of the layers agree, as theory says of homogeneous networks under gradient descent. "heuristic": norms or learning rate were not seen, and the law is read off the
-probe's variation, $q^{-(r-2)/r}$. "over": the loss has left the plateau. "abstains": with the reason.
+probe's variation, $q^{-(r-2)/r}$; or this is a later plateau, and it is read off the probe's loss (`later.py`). "over": the loss has left the plateau and is on no other. "abstains": with the reason.
 
 The constants were set on fully connected networks of 2 to 5 layers on scikit-learn digits under SGD and momentum, and on nothing else.
 """
@@ -26,6 +26,7 @@ from .by_variation import from_variation
 from .consistency import Falls, falls, loss_scale
 from .gains import common_gain, initial_squares
 from .hypotheses import COVERAGE, LEAST_SNAPSHOTS, WIDTH, Abstention, hypotheses, quantiles
+from .later import later
 from .law import unsaturated
 from .recording import Recording
 from .turning import TURNS, Turning, turning
@@ -100,7 +101,7 @@ def forecast(recording: Recording, at: int | None = None, fall: float = FALL, wi
         height, now = _heights(seen)
         if now is not None and now < (1 - fall) * height:
             reason = f"the loss has fallen from {height:.4g} to {now:.4g}, by more than {fall:.0%}"
-            return Forecast(step, "over", reason, fall=fall)
+            return _later(seen, step, fall, reason)
         if np.any(np.isfinite(seen.weight_norm)) and np.any(np.isfinite(seen.learning_rate)):
             return _from_norms(seen, step, height, fall, width)
         return _heuristic(seen, step, fall, width)
@@ -239,6 +240,21 @@ def _known(past: float, times: NDArray, weights: NDArray, turns: Turning) -> Non
             f"units still turn towards the task (what they learn for it grows by the gain to the power {turns.drift:.2f}{aligned}), and when they are done "
             f"is open: laws that fit what was seen differ by a factor {span:.1f} in the plateau's length"
         )
+
+
+def _later(seen: Recording, step: int, fall: float, over: str) -> Forecast:
+    """Behind the first exit: on which plateau the run is, and its end where something is seen to grow."""
+    told = later(seen, [unsaturated(fall, drop) for drop in DROPS], 1.0)
+    if told is None:
+        return Forecast(step, "over", over, fall=fall)
+    reason = (
+        f"on the plateau at {told.height:.4g} since step {told.start}, the probe's loss has fallen by {told.evidence['grown']:.1%} of it by something that grows; "
+        "weights were not asked, as theirs are those of what was learned before"
+    )
+    interval = (step + max(told.low, 0.0), step + told.high)
+    return Forecast(
+        step, "heuristic", reason, step + told.middle, interval, COVERAGE, told.order, (), fall, told.evidence
+    )
 
 
 def _heuristic(seen: Recording, step: int, fall: float, width: float) -> Forecast:

@@ -29,6 +29,7 @@ FACTS: dict[str, Any] = {
     "optimiser": None,
     "momentum": None,
     "slope": None,
+    "cross_entropy": None,
     "activations": [],
     "normalised": False,
     "residual": None,

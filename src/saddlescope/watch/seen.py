@@ -98,6 +98,14 @@ def reference_of(targets: np.ndarray | None) -> float:
     return float(np.sqrt(np.sum(np.asarray(targets, np.float64) ** 2) / max(len(targets), 1)))
 
 
+def cross_entropy(targets: np.ndarray | None, criterion: object) -> bool | None:
+    """Whether the probe's loss is cross-entropy; None where that is not known: of a criterion its name tells."""
+    if criterion is not None:
+        name = getattr(criterion, "__name__", type(criterion).__name__).lower().replace("_", "")
+        return True if "crossentropy" in name else None
+    return None if targets is None else targets.dtype.kind in "iub"
+
+
 def slope_of(outputs: np.ndarray, targets: np.ndarray | None) -> float | None:
     """By how much the loss falls at f = 0 for each unit of q, if all of f lies along its slope; of the losses of `loss_of`. None without targets.
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from .names import normalised
 from .order import order_of_use
-from .seen import Seen, Unfit, loss_of, reference_of, slope_of, spread
+from .seen import Seen, Unfit, cross_entropy, loss_of, reference_of, slope_of, spread
 from .shapes import BUFFERS, measured, oriented
 from .spectrum import largest_singular_value
 
@@ -31,6 +31,7 @@ class TreeModel:
         self.notes: list[str] = []
         self.order: list[int] = []
         self.reference = reference_of(self.targets)
+        self.facts["cross_entropy"] = cross_entropy(self.targets, self.criterion)
 
     def waiting(self) -> str | None:
         return None

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from ..names import normalised
-from ..seen import Seen, Unfit, loss_of, measured, reference_of, slope_of, spread
+from ..seen import Seen, Unfit, cross_entropy, loss_of, measured, reference_of, slope_of, spread
 from . import calls, gated, heads, lenses
 from .state import untouched, unwrapped
 from .trace import tensors_in, trace
@@ -38,6 +38,7 @@ class TorchModel:
         self.probe = probe
         self.on_device: Any = None
         self.reference = reference_of(self.targets)
+        self.facts["cross_entropy"] = cross_entropy(self.targets, self.criterion)
         self.replaced: tuple[str, ...] = ()
         if optimizer is not None and not _groups(optimizer):
             raise Unfit(
