@@ -57,7 +57,20 @@ LEAST = 1e-6
 EXPONENT = 0.25
 
 #: (panel, claim) that are known to fail, of the full list and of the quick one: findings, not to be tuned away.
-FAILS: dict[bool, set[tuple[str, str]]] = {False: {("held out", "abstention")}, True: set()}
+FAILS: dict[bool, set[tuple[str, str]]] = {
+    # parity and attention abstain in half of their trainings: units still turn
+    False: {("held out", "abstention")},
+    # of one or two trainings each: a family of which one forecast is off has no better median
+    True: {
+        ("parity MLP", "error"),
+        ("softmax attention", "error"),
+        ("tables MLP, momentum", "error"),
+        ("tuned on", "coverage"),
+        ("held out", "coverage"),
+        ("held out", "abstention"),
+        ("new data", "coverage"),
+    },
+}
 
 
 def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
