@@ -289,7 +289,7 @@ def costly_watcher(monkeypatch, layers, probe, budget=0.03):
     from saddlescope.watch import watcher
 
     model = Costly(layers, probe)
-    monkeypatch.setattr(watcher, "_adapter", lambda *_: model)
+    monkeypatch.setattr(watcher, "adapter", lambda *_: model)
     made = Watcher(None, None, budget=budget)
     made.budget.clock = model.clock
     made.budget.costs = {"layers": layers, "probe": probe}
