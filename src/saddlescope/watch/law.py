@@ -10,6 +10,8 @@ where $A_l$ is the part of $\lVert W_l(0)\rVert^2$ that lies in the leading path
 differences of squares are conserved. From weights that know nothing of the task, u starts near 0 (the network is as likely to be against the target as for it), so that S
 grows at first like a square of time. Equal layers with $S \gg A_l$ give $S^{-(L-2)/2}$, and $q^{-(L-2)/L}$, falling linearly to zero at the exit, or
 for L = 2 $\ln q$ growing linearly. Layers whose $A_l$ is larger than what will be learned are constants: the order of the saddle is the number of the others.
+
+Where units still turn towards the task C grows with what has been gained, here like $u^{2\kappa}$ until u^2 is `until` (`turning.py`).
 """
 
 from typing import NamedTuple
