@@ -37,8 +37,10 @@ def test_every_network_has_three_scales_and_three_seeds():
 
 def test_cases_are_frozen():
     # whoever changes them has looked at what they gave: the docstring of the experiment has to say so then
-    text = json.dumps([case for family in FAMILIES for case in cases(family, quick=False)])
-    assert hashlib.sha256(text.encode()).hexdigest()[:16] == "5e41ab9d79cb01d6"
+    for blind, digest in ((False, "5e41ab9d79cb01d6"), (True, "4869ef29eea53ace")):
+        chosen = [family for family in FAMILIES if FAMILIES[family].blind == blind]
+        text = json.dumps([case for family in chosen for case in cases(family, quick=False)])
+        assert hashlib.sha256(text.encode()).hexdigest()[:16] == digest
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +98,7 @@ def test_a_task_is_what_it_says(task):
     found = data(task)
     assert np.all(np.isfinite(found.x))
     assert len(found.x) == len(found.y)
-    assert found.x.shape[0] >= 256
+    assert found.x.shape[0] >= 128
     if found.classes:
         assert set(np.unique(found.y)) == set(range(found.classes))
 

@@ -10,6 +10,7 @@ from saddlescope.watch import KINDS, Recording, certify_jax, certify_torch, diag
 from saddlescope.watch.certificate import extremes, norm_growth
 from saddlescope.watch.consistency import seen_gradients
 from saddlescope.watch.evidence import gather, growth
+from saddlescope.watch.insertion import Place, felt_by
 
 STEPS = 1000
 STEP = np.arange(0, STEPS, 10)
@@ -259,6 +260,32 @@ def test_norms_that_grow_like_a_power_are_read_so():
     )
     assert norm_growth(r) == pytest.approx(0.5, abs=0.01)
     assert np.isnan(norm_growth(Recording.of()))
+    # of a part of the run only that part counts
+    still = np.where(np.arange(0, 1000, 10) < 500, np.sqrt(1 + np.arange(0, 1000, 10)), np.sqrt(500.0))
+    r = Recording.of(step=np.arange(0, 1000, 10), weights=WEIGHTS, weight_norm=still[:, None] * np.ones(2))
+    assert norm_growth(r, 0, 490) == pytest.approx(0.5, abs=0.01)
+    assert norm_growth(r, 500, 990) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_card_says_how_fast_norms_grow_under_cross_entropy():
+    # classes that can be separated: the loss falls like 1/t while norms grow like ln t
+    step = np.arange(1, 4000, 10)
+    loss, norm = 1 / (1 + step), 1 + np.log(step)
+    fields = {
+        "loss_step": step, "loss": loss, "step": step, "probe_loss": loss, "weights": WEIGHTS,
+        "weight_norm": norm[:, None] * np.ones(2), "variation": norm, "gradient_norm": (loss / norm)[:, None] * np.ones(2),
+    }  # fmt: skip
+    (card,) = (c for c in diagnose(Recording.of(**fields, facts={"cross_entropy": True})) if c.stall.ongoing)
+    assert card.kind in ("converged", "unknown")
+    # d ln(1 + ln t) / d ln t at the middle of the later half of the stall
+    expected = 1 / (1 + np.log(3000))
+    assert card.evidence["norm_growth"] == pytest.approx(expected, rel=0.1)
+    assert (
+        f"infimum that growing norms approach: here they grow like step^{card.evidence['norm_growth']:.2g}"
+        in card.sentence
+    )
+    (other,) = (c for c in diagnose(Recording.of(**fields, facts={"cross_entropy": False})) if c.stall.ongoing)
+    assert "infimum" not in other.sentence
 
 
 # ----------------------------------------------------------------------------------------- causes that look like another
@@ -366,3 +393,108 @@ def test_numbers_are_those_of_the_loss_that_is_trained():
     (stall,) = find_stalls(large)
     assert stall.height == pytest.approx(2.0)
     assert gather(large, stall)["reach"] == pytest.approx(gather(r, stall)["reach"])
+
+
+# ------------------------------------------------------------------------------------------------ silent units
+
+
+def rows_of(torch, kind):
+    """A network whose first layer has two units of `kind`, and where its units are read."""
+    nn = torch.nn
+    torch.manual_seed(1)
+    rows = {
+        "Linear-Linear": [nn.Flatten(), nn.Linear(36, 2), nn.Tanh(), nn.Linear(2, 3)],
+        "Conv-Conv": [nn.Conv2d(1, 2, 3, padding=1), nn.GELU(), nn.AvgPool2d(2), nn.Conv2d(2, 3, 2, stride=1, padding=1), nn.Flatten(), nn.Linear(48, 3)],
+        "Conv-Linear": [nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(8, 3)],
+    }  # fmt: skip
+    layers = rows[kind]
+    at = [k for k, m in enumerate(layers) if isinstance(m, nn.Linear | nn.Conv2d)][:2]
+    return nn.Sequential(*layers).double(), at
+
+
+@pytest.mark.parametrize("kind", ["Linear-Linear", "Conv-Conv", "Conv-Linear"])
+def test_what_a_silent_unit_feels_is_the_gradient_of_its_output_weights(kind):
+    torch = pytest.importorskip("torch")
+    net, (one, two) = rows_of(torch, kind)
+    x, y = torch.randn(40, 1, 6, 6, dtype=torch.float64), torch.randn(40, 3, dtype=torch.float64)
+
+    def value(model=net):
+        return 0.5 * ((model(x) - y) ** 2).sum(1).mean()
+
+    felt = felt_by(torch, Place(net[one], list(net[one + 1 : two]), net[two]), value)
+    u = torch.randn(5, net[one].weight[0].numel(), dtype=torch.float64)
+    told = felt(u)
+    # the same by putting the unit in: a wider network, its new output weights 0
+    for direction, slope in zip(u, told, strict=True):
+        wide, _ = rows_of(torch, kind)
+        wide.load_state_dict(net.state_dict())
+        first, second = wide[one], wide[two]
+        added = (direction / direction.norm()).reshape(1, *first.weight.shape[1:])
+        first.weight = torch.nn.Parameter(torch.cat([first.weight.detach(), added]))
+        first.bias = torch.nn.Parameter(torch.cat([first.bias.detach(), torch.zeros(1, dtype=torch.float64)]))
+        old = second.weight.detach()
+        per_unit = old.shape[1] // 2
+        second.weight = torch.nn.Parameter(torch.cat([old, torch.zeros_like(old[:, :per_unit])], dim=1))
+        if kind == "Conv-Conv":
+            second.in_channels = 3
+        read, out = [], []
+        hook = second.register_forward_hook(lambda _m, i, o, read=read, out=out: read.append(i[0]) or out.append(o))
+        loss = value(wide)
+        hook.remove()
+        assert float(loss.detach()) == pytest.approx(float(value().detach()), rel=1e-12)
+        gradient, delta = torch.autograd.grad(loss, [second.weight, out[0]])
+        phi = read[0].detach()[:, -per_unit:]
+        if kind == "Conv-Conv":
+            phi = torch.nn.functional.unfold(phi, second.kernel_size, padding=second.padding)
+        exact = gradient[:, -per_unit:].norm() / (phi.norm() * delta.norm())
+        assert float(slope) == pytest.approx(float(exact), rel=1e-9)
+
+
+def test_a_saddle_of_kernels_is_found_by_a_silent_one_and_a_minimum_is_not():
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    nn = torch.nn
+    x = torch.randn(200, 1, 5, 5, dtype=torch.float64)
+    teacher = nn.Sequential(
+        nn.Conv2d(1, 1, 3, bias=False), nn.Tanh(), nn.Flatten(), nn.Linear(9, 1, bias=False)
+    ).double()
+    y = teacher(x).detach()
+    at_rest = nn.Sequential(
+        nn.Conv2d(1, 2, 3, bias=False), nn.Tanh(), nn.Flatten(), nn.Linear(18, 1, bias=False)
+    ).double()
+    for p in at_rest.parameters():
+        nn.init.zeros_(p)
+    found = certify_torch(at_rest, x, y)
+    # the teacher's own kernel passes on 9 features, whose combination is all of the target: cos = |phi' y| / (|phi| |y|)
+    assert found.insertion["0"] > 0.3
+    assert found.verdict == "saddle"
+    learned = certify_torch(teacher, x, y + 1e-9 * torch.randn_like(y))
+    # the slope that is left is noise, of which 9 features of 200 samples may explain a part, but no more
+    assert learned.insertion["0"] < 0.5
+    noise = certify_torch(at_rest, x, torch.randn(200, 1, dtype=torch.float64))
+    assert noise.insertion["0"] < found.insertion["0"]
+
+
+def test_layers_that_are_not_asked_for_silent_units_say_why():
+    torch = pytest.importorskip("torch")
+    nn = torch.nn
+
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(4, 3), nn.Linear(3, 2)
+            self.row = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4), nn.Linear(4, 4))
+            self.heads = nn.MultiheadAttention(4, 2, batch_first=True)
+
+        def forward(self, x):
+            h = self.row(x)
+            return self.b(torch.tanh(self.a(h + self.heads(h[:, None], h[:, None], h[:, None])[0][:, 0])))
+
+    found = certify_torch(Own(), torch.randn(30, 4), torch.randn(30, 2))
+    assert found.insertion == {}
+    assert "LayerNorm follows" in found.not_asked["row.0"]
+    assert "not a row of modules" in found.not_asked["a"]
+    assert "no layer of weights follows" in found.not_asked["row.2"]
+    assert "heads" in found.not_asked["heads"]
+    assert not any(name.startswith("heads.") for name in found.not_asked)
+    assert found.as_json()["not_asked"] == found.not_asked

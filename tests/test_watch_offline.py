@@ -384,6 +384,45 @@ def test_tables_that_would_lose_rows_are_refused(text, complaint, tmp_path):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_tables_are_read_as_spreadsheets_write_them(encoding, tmp_path):
+    text = "step\tloss\tnorm of größe\n" + "".join(f"{s}\t{1 / (1 + s):.6f}\t{s + 1},5\n" for s in STEPS)
+    (tmp_path / "t.txt").write_bytes(text.encode(encoding))
+    seen = read(tmp_path / "t.txt")
+    assert seen.loss_step.tolist() == list(STEPS)
+    assert seen.weight_names == ("größe",)
+    assert seen.weight_norm[:, 0].tolist() == [s + 1.5 for s in STEPS]
+
+
+def test_a_damaged_table_in_utf_16_is_refused_in_one_line(tmp_path):
+    (tmp_path / "t.csv").write_bytes("step,loss\n1,2\n2,1\n".encode("utf-16")[:-1])
+    with pytest.raises(ValueError, match="UTF-8 or UTF-16") as error:
+        read(tmp_path / "t.csv")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "steps", "said"),
+    [
+        (range(1, 13), range(1, 13), "steps are epochs"),
+        ([1, 2, 3, 4, 3, 4, 5], [1, 2, 3, 4, 5], "steps are epochs"),
+        ([n // 3 for n in range(12)], range(12), "steps are rows"),
+        ([n / 4 for n in range(12)], range(12), "steps are rows"),
+    ],
+    ids=["one row each", "gone on with", "several rows each", "parts"],
+)
+def test_epochs_are_steps_where_there_are_no_others(epochs, steps, said, tmp_path):
+    write(tmp_path / "t.csv", "Epoch,loss,lr\n" + "".join(f"{e},{n},0.1\n" for n, e in enumerate(epochs)))
+    seen = read(tmp_path / "t.csv")
+    assert seen.loss_step.tolist() == list(steps)
+    assert sum(gap.startswith(said) for gap in seen.facts["gaps"]) == 1
+    # with steps beside, these count
+    write(tmp_path / "u.csv", "epoch,step,loss\n" + "".join(f"{e},{10 * n},{n}\n" for n, e in enumerate(epochs)))
+    seen = read(tmp_path / "u.csv")
+    assert seen.loss_step.tolist() == [10 * n for n in range(len(epochs))]
+    assert not seen.facts["gaps"]
+
+
 def test_many_restarts_are_one_line_and_replace_what_they_repeat(tmp_path):
     rows = [s for start in range(0, 400, 100) for s in range(start, start + 120)]
     write(tmp_path / "t.csv", "step,loss\n" + "".join(f"{s},{n}\n" for n, s in enumerate(rows)))

@@ -289,7 +289,7 @@ def costly_watcher(monkeypatch, layers, probe, budget=0.03):
     from saddlescope.watch import watcher
 
     model = Costly(layers, probe)
-    monkeypatch.setattr(watcher, "_adapter", lambda *_: model)
+    monkeypatch.setattr(watcher, "adapter", lambda *_: model)
     made = Watcher(None, None, budget=budget)
     made.budget.clock = model.clock
     made.budget.costs = {"layers": layers, "probe": probe}
@@ -727,3 +727,24 @@ def test_where_no_report_can_be_made_there_is_a_summary(monkeypatch):
         text = str(watcher.report())
     assert "at step 59" in text
     assert "layer     0 (Linear-Linear) of 16 units" in text
+
+
+@pytest.mark.parametrize("classes", [True, False])
+def test_the_slope_of_the_probes_loss_is_that_of_the_gradient(classes):
+    torch.manual_seed(0)
+    net = nn.Linear(5, 3).double()
+    torch.nn.init.zeros_(net.weight), torch.nn.init.zeros_(net.bias)
+    x = torch.randn(64, 5, dtype=torch.float64)
+    y = torch.arange(64) % 3 if classes else torch.randn(64, 3, dtype=torch.float64)
+    y = y if classes else y - y.mean(0)
+    facts = Watcher(net, x, targets=y).recording().facts
+    assert facts["cross_entropy"] is classes
+    f = net(x)
+    loss = nn.functional.cross_entropy(f, y) if classes else 0.5 * ((f - y) ** 2).sum(1).mean()
+    (slope,) = torch.autograd.grad(loss, f)
+    # f along the slope, of root mean square 1 over samples and outputs: the loss falls by the product
+    along = slope / slope.pow(2).mean().sqrt()
+    assert facts["slope"] == pytest.approx(float((along * slope).sum()), rel=1e-9)
+    named = Watcher(net, x, targets=y, criterion=nn.CrossEntropyLoss() if classes else nn.MSELoss()).recording().facts
+    assert named["cross_entropy"] is (True if classes else None)
+    assert named["slope"] is None

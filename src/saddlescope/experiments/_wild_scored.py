@@ -18,11 +18,12 @@ HALF = 0.5
 
 
 class Scored(NamedTuple):
-    """A training's forecast at half its plateau. `exit` None: it did not come; `predicted` None: abstained, for `reason`."""
+    """A training's forecast at half its plateau. `exit` None: it did not come; `predicted` None: abstained, for `reason`. `made_at`: the step of the forecast; `seen_until`: its last snapshot."""
 
     case: Case
     exit: float | None
     made_at: int | None
+    seen_until: int | None
     predicted: float | None
     low: float | None
     high: float | None
@@ -43,6 +44,26 @@ class Scored(NamedTuple):
             return None
         return self.low <= self.exit <= self.high
 
+    @property
+    def needed(self) -> float | None:
+        """The width of the interval, over that which it has, at which its nearer end is the exit."""
+        if self.covered is None or self.seen_until is None or self.predicted is None:
+            return None
+        remaining, middle, low, high = (
+            (end or 0.0) - self.seen_until for end in (self.exit, self.predicted, self.low, self.high)
+        )
+        end = high if remaining > middle else low
+        return float(np.log(remaining / middle) / np.log(end / middle)) if end > 0 and end != middle else np.inf
+
+
+def fitted_width(groups: Sequence[Sequence[float]], part: float) -> float:
+    """The width that so large a part of forecasts needs at most, every group (family) of them weighing the same."""
+    values = np.concatenate([np.asarray(group) for group in groups])
+    weights = np.concatenate([np.full(len(group), 1 / len(group)) for group in groups if len(group)])
+    order = np.argsort(values)
+    cumulative = np.cumsum(weights[order]) / weights.sum()
+    return float(values[order][np.searchsorted(cumulative, part)])
+
 
 def score(case: Case, trained: Trained) -> Scored:
     """The last forecast that was sealed before half of the plateau had passed.
@@ -54,12 +75,13 @@ def score(case: Case, trained: Trained) -> Scored:
     found = crossing(r, 1 - FALL)
     if found is None:
         last = lines[-1]["forecast"]
-        return Scored(case, None, None, None, None, None, last["status"], last["reason"], None, None, None, None)
+        return Scored(case, None, None, None, None, None, None, last["status"], last["reason"], None, None, None, None)
     before = [line for line in lines if line["step"] <= HALF * found]
     if not before:
         return Scored(
             case,
             found,
+            None,
             None,
             None,
             None,
@@ -79,6 +101,7 @@ def score(case: Case, trained: Trained) -> Scored:
         case,
         found,
         at,
+        told["step"],
         told["exit"],
         low,
         high,

@@ -1,4 +1,4 @@
-"""Data for training in the wild: real pictures that come in wheels, and three synthetic tasks. NumPy only; no network, no framework.
+"""Data for training in the wild: real pictures and tables that come in wheels, and three synthetic tasks. NumPy only; no network, no framework.
 
 Each task is inputs, targets and the loss that goes with them. A batch is drawn from the samples without replacement, epoch by epoch.
 """
@@ -62,6 +62,33 @@ def _mnist() -> Data:
     return Data(_standard(small[:, None]), labels[chosen].astype(np.int64), 10)
 
 
+def _cancer() -> Data:
+    """Breast cancer (Wisconsin, diagnostic): 569 samples of 30 numbers, two classes."""
+    from sklearn.datasets import load_breast_cancer
+
+    return _table(*load_breast_cancer(return_X_y=True), 2)
+
+
+def _wine() -> Data:
+    """Wine (Forina): 178 samples of 13 numbers, three classes."""
+    from sklearn.datasets import load_wine
+
+    return _table(*load_wine(return_X_y=True), 3)
+
+
+def _diabetes() -> Data:
+    """Diabetes (Efron et al. 2004): 442 samples of 10 numbers, and progression after a year, of zero mean and unit variance."""
+    from sklearn.datasets import load_diabetes
+
+    return _table(*load_diabetes(return_X_y=True), None)
+
+
+def _table(x: NDArray, y: NDArray, classes: int | None) -> Data:
+    """Columns of zero mean and unit variance, since they have units of their own."""
+    x = (x - x.mean(axis=0)) / x.std(axis=0)
+    return Data(x, _standard(y.astype(np.float64))[:, None] if classes is None else y.astype(np.int64), classes)
+
+
 def _parity() -> Data:
     """The product of the first bits of a string of signs."""
     x = np.random.default_rng(0).choice([-1.0, 1.0], size=(PARITY_SAMPLES, PARITY_INPUTS))
@@ -86,9 +113,18 @@ def _regression() -> Data:
     return Data(np.concatenate([inputs, targets], axis=2), asked, None)
 
 
-def _standard(pictures: NDArray) -> NDArray:
-    """Zero mean and unit variance, over all pixels at once, so that borders stay constant."""
-    return (pictures - pictures.mean()) / pictures.std()
+def _standard(values: NDArray) -> NDArray:
+    """Zero mean and unit variance, over all numbers at once: borders of pictures stay constant."""
+    return (values - values.mean()) / values.std()
 
 
-TASKS = {"digits": _digits, "mnist": _mnist, "parity": _parity, "modular": _modular, "regression": _regression}
+TASKS = {
+    "digits": _digits,
+    "mnist": _mnist,
+    "parity": _parity,
+    "modular": _modular,
+    "regression": _regression,
+    "cancer": _cancer,
+    "wine": _wine,
+    "diabetes": _diabetes,
+}

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..watch import Recording, Watcher, forecast
-from ._wild_cases import Case
+from ._wild_cases import FAMILIES, Case
 from ._wild_networks import build, pytorch
 from ._wild_tasks import Data, data
 
@@ -41,14 +41,13 @@ def train(case: Case, folder: Path) -> Trained:
     )
     optimizer = make_optimizer(torch, net, case.optimiser, case.learning_rate)
     chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(1234))[:PROBE]
-    half_squares = None if samples.classes else _half_squares
     watcher = Watcher(
-        net, x[chosen], targets=y[chosen], optimizer=optimizer, criterion=half_squares, every=20,
-        batches_per_epoch=len(x) // case.batch,
-    )  # fmt: skip
+        net, x[chosen], targets=y[chosen], optimizer=optimizer, every=20, batches_per_epoch=len(x) // case.batch
+    )
     watcher.budget.allows = Unhurried()
     sealed = folder / f"{case.name}.jsonl"
     sealed.unlink(missing_ok=True)
+    width = FAMILIES[case.family].width
     seal, due, stop = "", FIRST, MOST_STEPS
     criterion = torch.nn.functional.cross_entropy if samples.classes else _half_squares
     for step, batch in enumerate(batches(torch, len(x), case.batch, case.seed)):
@@ -63,7 +62,9 @@ def train(case: Case, folder: Path) -> Trained:
             due = int(np.ceil(due * FACTOR))
             seen = watcher.recording()
             if stop == MOST_STEPS:
-                seal = append(sealed, {"case": case.name, "step": step, "forecast": forecast(seen).as_json()}, seal)
+                seal = append(
+                    sealed, {"case": case.name, "step": step, "forecast": forecast(seen, width=width).as_json()}, seal
+                )
                 known = seen.probe_loss[np.isfinite(seen.probe_loss)]
                 if known[-1] < STOP * known[0]:
                     stop = min(int(step * AFTER), MOST_STEPS)

@@ -16,14 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .insertion import Insertions, insertions
 from .recording import Recording
 
 #: Iterations of ARPACK, and its relative tolerance.
 ITERATIONS, TOLERANCE = 2000, 1e-6
 #: A negative eigenvalue counts if it is below this part of the largest: single Lanczos runs resolve 1e-6.
 NEGATIVE = 1e-4
-#: Directions tried for a silent unit, of which the best are refined by gradient ascent.
-DIRECTIONS, REFINED, ASCENT = 256, 8, 60
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Certificate:
     """What was found at one state.
 
     - `loss`, `gradient`: on the probe; `blocks`: name to `Curvature`, "all" first.
-    - `insertion`: layer to the slope that a silent unit would feel, over the root mean square slope times activation; None where the layer is not of a kind that was asked.
+    - `insertion`: layer to the slope that a silent unit would feel, over the root mean square slope times activation (`insertion.py`); `not_asked`: layers that were not asked, and why.
     - `verdict`: "saddle" (a negative direction, or a silent unit that lowers the loss), "minimum" (neither, with a small gradient) or "moving".
     - `infimum`: the loss is cross-entropy, whose heights are infima.
     """
@@ -48,10 +47,11 @@ class Certificate:
     loss: float
     gradient: float
     blocks: dict[str, Curvature]
-    insertion: dict[str, float | None] = field(default_factory=dict)
+    insertion: dict[str, float] = field(default_factory=dict)
     infimum: bool = False
     verdict: str = ""
     sentence: str = ""
+    not_asked: dict[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -109,8 +109,8 @@ def certify_torch(model: Any, probe: Any, targets: Any, loss: Callable[[Any, Any
     size = float(sum(float((p.detach() ** 2).sum()) for p in weights)) ** 0.5
     blocks = {"all": extremes(product(weights), sum(p.numel() for p in weights))}
     blocks |= {name: extremes(product([p]), p.numel()) for name, p in named.items() if p.ndim >= 2}
-    insertion = _insertions(torch, network, value)
-    return _judged(float(now.detach()), gradient, size, blocks, insertion, classes and loss is None)
+    asked = insertions(torch, network, value)
+    return _judged(float(now.detach()), gradient, size, blocks, asked, classes and loss is None)
 
 
 def certify_jax(loss: Callable[[Any], Any], parameters: Any) -> Certificate:
@@ -147,7 +147,9 @@ def certify_jax(loss: Callable[[Any], Any], parameters: Any) -> Certificate:
         value, gradient = float(of(flat)), np.asarray(slope(flat))
         blocks = {"all": extremes(product(slice(0, flat.size)), flat.size)}
         blocks |= {name: extremes(product(where), where.stop - where.start) for name, where in names.items()}
-        return _judged(value, float(np.linalg.norm(gradient)), float(jnp.linalg.norm(flat)), blocks, {}, False)
+        return _judged(
+            value, float(np.linalg.norm(gradient)), float(jnp.linalg.norm(flat)), blocks, Insertions({}, {}), False
+        )
 
 
 def extremes(product: Callable[[NDArray], NDArray], size: int) -> Curvature:
@@ -175,13 +177,16 @@ def extremes(product: Callable[[NDArray], NDArray], size: int) -> Curvature:
     return Curvature(found[0], found[1], size)
 
 
-def norm_growth(recording: Recording) -> float:
-    """d ln |W| / d ln step over the last half of the snapshots: 0 at a point at rest; where it is not, a height under cross-entropy is an infimum still being approached."""
+def norm_growth(recording: Recording, start: int = 0, end: int | None = None) -> float:
+    """d ln |W| / d ln step over the last half of the steps from `start` to `end` (all): 0 at a point at rest; where it is not, a height under cross-entropy is an infimum still being approached.
+
+    NaN where fewer than 3 snapshots are there.
+    """
     with np.errstate(invalid="ignore"):
         size = np.sqrt(np.nansum(recording.weight_norm**2, axis=1))
-    late = (
-        (recording.step > 0) & (size > 0) & (recording.step >= 0.5 * (recording.step[-1] if recording.step.size else 0))
-    )
+    step = recording.step
+    last = end if end is not None else int(step[-1]) if step.size else 0
+    late = (step > 0) & (size > 0) & (step >= 0.5 * (start + last)) & (step <= last)
     if late.sum() < 3:
         return float("nan")
     return float(np.polyfit(np.log(recording.step[late]), np.log(size[late]), 1)[0])
@@ -192,7 +197,7 @@ def _judged(
     gradient: float,
     size: float,
     blocks: Mapping[str, Curvature],
-    insertion: dict[str, float | None],
+    asked: Insertions,
     infimum: bool,
 ) -> Certificate:
     if not np.isfinite(loss):
@@ -201,7 +206,7 @@ def _judged(
     whole = blocks["all"]
     scale = max(abs(whole.highest or 0.0), abs(whole.lowest or 0.0))
     negative = [name for name, b in blocks.items() if b.lowest is not None and b.lowest < -NEGATIVE * scale]
-    inserts = [name for name, slope in insertion.items() if slope is not None and slope > INSERTS]
+    inserts = [name for name, slope in asked.slopes.items() if slope > INSERTS]
     if reach > AT_REST:
         verdict, why = (
             "moving",
@@ -219,65 +224,13 @@ def _judged(
     else:
         verdict, why = (
             "minimum",
-            "no direction of the Hessian is negative, and no silent unit that was asked lowers the loss",
+            "no direction of the Hessian is negative, and "
+            + ("no silent unit that was asked lowers the loss" if asked.slopes else "no silent unit was asked"),
         )
     if infimum:
         why += "; under cross-entropy a height is an infimum that growing norms approach"
-    return Certificate(loss, gradient, dict(blocks), insertion, infimum, verdict, why)
+    return Certificate(loss, gradient, dict(blocks), asked.slopes, infimum, verdict, why, asked.reasons)
 
 
 def _half_squares(f: Any, y: Any) -> Any:
     return 0.5 * ((f - y) ** 2).reshape(len(f), -1).sum(1).mean()
-
-
-def _insertions(torch: Any, network: Any, value: Callable[[], Any]) -> dict[str, float | None]:
-    """For every Linear, activation, Linear in a row of a Sequential: the largest slope a silent unit there would feel."""
-    found: dict[str, float | None] = {}
-    for prefix, module in network.named_modules():
-        if not isinstance(module, torch.nn.Sequential):
-            continue
-        children = list(module.named_children())
-        for (name, first), (_, activation), (_, second) in zip(children, children[1:], children[2:], strict=False):
-            if (
-                isinstance(first, torch.nn.Linear)
-                and isinstance(second, torch.nn.Linear)
-                and not list(activation.parameters())
-            ):
-                found[f"{prefix}.{name}" if prefix else name] = _insertion(torch, first, activation, second, value)
-    return found
-
-
-def _insertion(torch: Any, first: Any, activation: Any, second: Any, value: Callable[[], Any]) -> float:
-    seen: dict[str, Any] = {}
-    hooks = [
-        first.register_forward_hook(
-            lambda _m, inputs, _o: seen.__setitem__("h", inputs[0].detach().reshape(-1, first.in_features))
-        ),
-        second.register_forward_hook(lambda _m, _i, output: seen.__setitem__("out", output)),
-    ]
-    try:
-        now = value()
-    finally:
-        for hook in hooks:
-            hook.remove()
-    (slope,) = torch.autograd.grad(now, seen["out"])
-    slope, h = slope.reshape(-1, second.out_features).detach(), seen["h"]
-
-    def felt(u: Any) -> Any:
-        """Cosine between the slope of the loss and what the unit passes on, for directions u [n, inputs]: between 0 and 1."""
-        phi = activation(h @ (u / u.norm(dim=1, keepdim=True)).T)
-        size = slope.norm() * phi.norm(dim=0)
-        return (slope.T @ phi).norm(dim=0) / torch.clamp(size, min=1e-300)
-
-    generator = torch.Generator().manual_seed(0)
-    directions = torch.randn(DIRECTIONS, h.shape[1], generator=generator, dtype=h.dtype)
-    with torch.no_grad():
-        best = directions[torch.argsort(felt(directions), descending=True)[:REFINED]]
-    u = best.clone().requires_grad_(True)
-    optimizer_step = 0.3 * float(u.detach().norm(dim=1).mean())
-    for k in range(ASCENT):
-        (g,) = torch.autograd.grad(felt(u).sum(), u)
-        with torch.no_grad():
-            u += optimizer_step / (1 + k / 10) * g / torch.clamp(g.norm(dim=1, keepdim=True), min=1e-300)
-    with torch.no_grad():
-        return float(felt(u).max())

@@ -30,6 +30,10 @@ KINDS = {
     "unknown": "load a checkpoint from it and ask saddlescope.watch.certify_torch(model, probe, targets), or certify_jax, whether it is a saddle or a minimum",
 }
 
+#: Kinds that claim something of the point at which weights are, or that nobody knows.
+AT_REST = ("saddle", "converged", "unknown")
+#: A height above this part of the run's first is the first.
+FIRST = 0.95
 #: Most of the units, or of the weights; many of them; some.
 MOST, MANY, SOME = 0.9, 0.5, 0.1
 #: `reach` below which a state is near a fixed point, and above which it is on a slope.
@@ -124,8 +128,12 @@ def diagnose_stall(recording: Recording, stall: Stall) -> Card:
     e = gather(recording, stall)
     ahead = forecast(recording, stall.end if stall.ongoing else (stall.start + 3 * stall.end) // 4)
     kind, sentence = _cause(e, stall, ahead)
-    if kind == "saddle" and not stall.ongoing and ahead.exit is not None and (seen := exit_seen(recording)) is not None:
+    if kind == "saddle" and not stall.ongoing and ahead.status == "law" and (seen := exit_seen(recording)) is not None:
         sentence += f"; that fall was seen at step {seen:.0f}"
+    # the height that a run starts on is that of the origin, which is reached
+    later = kind != "saddle" or e["relative_height"] < FIRST
+    if kind in AT_REST and later and recording.facts.get("cross_entropy") and np.isfinite(e["norm_growth"]):
+        sentence += f"; under cross-entropy a height is an infimum that growing norms approach: here they grow like step^{e['norm_growth']:.2g}"
     card = Card(kind, sentence, stall, e, forecast=ahead if stall.ongoing else None)
     return _located(recording, card, ahead) if kind == "saddle" else card
 

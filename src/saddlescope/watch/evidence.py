@@ -4,6 +4,7 @@ With g the norm of the gradient, W that of all weights, L the loss and $\eta$ th
 
 - `reach` g W / L: by what part of itself the loss would fall if the weights moved by their own size along the slope. Small near a fixed point, of order 1 elsewhere.
 - `push` $\eta g^2 / L$: by what part of itself the loss should fall in one step; `efficiency`: what it falls over that. 1 where steps are short, 0 where they overshoot or noise holds the loss.
+- `norm_growth` d ln |W| / d ln step in the later half of the stall: how fast norms grow. Under cross-entropy no height is reached at rest.
 - `offset`: the squared output over L: small near the origin, and where a bias has learned what it can.
 """
 
@@ -12,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from .certificate import norm_growth
 from .consistency import loss_scale, seen_gradients
 from .recording import Recording
 from .stalls import ENOUGH, Stall
@@ -35,6 +37,7 @@ def gather(recording: Recording, stall: Stall) -> dict[str, float]:
     found |= _of_epochs(recording)
     found |= _of_stillness(recording, inside)
     found |= _of_weights(recording, inside)
+    found["norm_growth"] = norm_growth(recording, stall.start, stall.end)
     return found
 
 

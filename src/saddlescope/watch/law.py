@@ -10,6 +10,8 @@ where $A_l$ is the part of $\lVert W_l(0)\rVert^2$ that lies in the leading path
 differences of squares are conserved. From weights that know nothing of the task, u starts near 0 (the network is as likely to be against the target as for it), so that S
 grows at first like a square of time. Equal layers with $S \gg A_l$ give $S^{-(L-2)/2}$, and $q^{-(L-2)/L}$, falling linearly to zero at the exit, or
 for L = 2 $\ln q$ growing linearly. Layers whose $A_l$ is larger than what will be learned are constants: the order of the saddle is the number of the others.
+
+Where units still turn towards the task C grows with what has been gained, here like $u^{2\kappa}$ until u^2 is `until` (`turning.py`).
 """
 
 from typing import NamedTuple
@@ -24,16 +26,23 @@ _FARTHEST = 1e10
 
 
 class Laws(NamedTuple):
-    """Several laws at once, one a row: `rate` C [laws]; `gaps` d_l [laws, layers - 1] of all layers but the smallest; `least` A_m of the smallest [laws]."""
+    """Several laws at once, one a row: `rate` C at u = 1 [laws]; `gaps` d_l [laws, layers - 1] of all layers but the smallest; `least` A_m of the smallest [laws]; `drift` kappa [laws], as long as u^2 is below `until` [laws]."""
 
     rate: NDArray
     gaps: NDArray
     least: NDArray
+    drift: NDArray
+    until: NDArray
+
+    @classmethod
+    def steady(cls, rate: NDArray, gaps: NDArray, least: NDArray) -> "Laws":
+        """Laws whose rate does not drift."""
+        return cls(rate, gaps, least, np.zeros_like(least), np.full_like(least, np.inf))
 
     def growth(self, gain: NDArray) -> NDArray:
         """dS/dtau at gains S [laws, any], each at least -A_m."""
         u = np.sqrt(np.maximum(self.least[:, None] + gain, 0.0))
-        return self.rate[:, None] * u * np.exp(0.5 * _log_product(u, self.gaps))
+        return self.rate[:, None] * u * _drifted(u, self.drift, self.until) * np.exp(0.5 * _log_product(u, self.gaps))
 
     def gains_where(self, levels: NDArray, now: float) -> NDArray:
         """The gains S >= `now` > 0 at which dS/dtau reaches each of the levels, [laws, levels]: `now` where it has.
@@ -47,7 +56,8 @@ class Laws(NamedTuple):
     def times_from(self, first: float, last: NDArray) -> NDArray:
         """The times from gain `first` to gains `last` [laws, any] >= `first`."""
         start = np.sqrt(np.maximum(self.least + first, 0.0))
-        return elapsed(np.sqrt(np.maximum(self.least[:, None] + last, 0.0)), start, self.gaps) / self.rate[:, None]
+        ends = np.sqrt(np.maximum(self.least[:, None] + last, 0.0))
+        return elapsed(ends, start, self.gaps, self.drift, self.until) / self.rate[:, None]
 
     def orders(self, gain: NDArray) -> NDArray:
         """How many layers are small against gains [laws, any]: their A_l is below it."""
@@ -55,10 +65,11 @@ class Laws(NamedTuple):
         return np.sum(sizes[:, :, None] < gain[:, None, :], axis=1)
 
 
-def elapsed(u: NDArray, start: NDArray, gaps: NDArray) -> NDArray:
-    r"""$\int_{start}^{u} 2\,du / \prod_l \sqrt{u^2 + d_l}$, the time at C = 1 of the motion above.
+def elapsed(u: NDArray, start: NDArray, gaps: NDArray, drift: NDArray, until: NDArray) -> NDArray:
+    r"""$\int_{start}^{u} 2\,du / (u^{2\kappa} \prod_l \sqrt{u^2 + d_l})$, the time of the motion above whose rate is 1 at u = 1.
 
-    **Arguments:** `u` [laws, samples], each at least its `start` [laws] >= 0; `gaps` [laws, layers - 1], not negative. A start at 0 needs at most one gap that vanishes.
+    **Arguments:** `u` [laws, samples], each at least its `start` [laws] >= 0; `gaps` [laws, layers - 1], not negative; `drift` kappa [laws]. A start at 0 needs at most one gap that vanishes,
+    and no drift.
 
     **Holds** to 1e-3 of the largest (trapezoids in asinh of u; held against quadrature by a test).
     """
@@ -71,28 +82,37 @@ def elapsed(u: NDArray, start: NDArray, gaps: NDArray) -> NDArray:
     with np.errstate(divide="ignore"):
         # du = sqrt(unit^2 + u^2) d(asinh): a smooth integrand in that variable
         integrand = 2 * np.sqrt(unit[:, None] ** 2 + nodes**2) * np.exp(-0.5 * _log_product(nodes, gaps))
+        integrand = integrand / _drifted(nodes, drift, until)
     panels = 0.5 * width[:, None] * (integrand[:, 1:] + integrand[:, :-1])
     total = np.concatenate([np.zeros((u.shape[0], 1)), np.cumsum(panels, axis=1)], axis=1)
     return np.stack([np.interp(row, at, of) for row, at, of in zip(u, nodes, total, strict=True)])
 
 
-def fit(tau: NDArray, gain: NDArray, gaps: NDArray, least: NDArray) -> tuple[Laws, NDArray]:
+def fit(tau: NDArray, gain: NDArray, gaps: NDArray, least: NDArray, drift: NDArray) -> tuple[Laws, NDArray]:
     """The rates that bring laws with these gaps nearest to what was seen, by least squares in time (when they started is free), and mean squared errors of tau.
 
-    **Arguments:** `tau`, `gain` [samples], three or more of different gain > 0; `gaps` [laws, layers - 1], `least` [laws].
+    **Arguments:** `tau`, `gain` [samples], three or more of different gain > 0; `gaps` [laws, layers - 1], `least`, `drift` [laws].
 
     **Returns:** the laws and their errors [laws]; where no positive rate fits, the rate is NaN and the error infinite.
     """
     u = np.sqrt(least[:, None] + gain)
     # from the first sample on: from u = 0 the time may be infinite
-    x = elapsed(u, u.min(axis=1), gaps)
+    until = np.full(least.size, np.inf)
+    x = elapsed(u, u.min(axis=1), gaps, drift, until)
     spread = x - x.mean(axis=1, keepdims=True)
     square = np.sum(spread**2, axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         slope = spread @ (tau - tau.mean()) / square
     error = tau - tau.mean() - slope[:, None] * spread
     right = np.isfinite(slope) & (slope > 0)
-    return Laws(1 / np.where(right, slope, np.nan), gaps, least), np.where(right, np.mean(error**2, axis=1), np.inf)
+    return Laws(1 / np.where(right, slope, np.nan), gaps, least, drift, until), np.where(
+        right, np.mean(error**2, axis=1), np.inf
+    )
+
+
+def _drifted(u: NDArray, drift: NDArray, until: NDArray) -> NDArray:
+    """By what the rate has changed since u = 1, [laws, any]."""
+    return np.minimum(u, np.sqrt(until)[:, None]) ** (2 * drift[:, None])
 
 
 def _log_product(u: NDArray, gaps: NDArray) -> NDArray:

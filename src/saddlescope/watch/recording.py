@@ -28,6 +28,8 @@ FACTS: dict[str, Any] = {
     "framework": None,
     "optimiser": None,
     "momentum": None,
+    "slope": None,
+    "cross_entropy": None,
     "activations": [],
     "normalised": False,
     "residual": None,

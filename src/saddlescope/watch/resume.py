@@ -1,5 +1,8 @@
 """A training that is gone on with: what was recorded of it before is taken up."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 
 from .losses import Losses
@@ -33,3 +36,18 @@ def resumed(before: Recording, step: int, losses: Losses, snapshots: Snapshots) 
         rate = float(kept.learning_rate[i])
         snapshots.add(int(s), Seen(*row, kept.gradient_norm[i], rate, layers, bool(layers)))
     return gaps if said in gaps else [*gaps, said]
+
+
+def taken_up(path: Path, step: int, names: tuple[str, ...]) -> Recording | None:
+    """The recording at `path` where the steps go on from it; otherwise it is put aside (recording-1.npz). None too where there is none."""
+    if not path.exists():
+        return None
+    try:
+        before: Recording | None = Recording.load(path)
+    except (OSError, ValueError):
+        before = None
+    if before is None or not before.loss_step.size or step <= before.loss_step[0] or before.weight_names != names:
+        n = next(n for n in range(1, 10**6) if not path.with_name(f"{path.stem}-{n}{path.suffix}").exists())
+        os.replace(path, path.with_name(f"{path.stem}-{n}{path.suffix}"))
+        return None
+    return before

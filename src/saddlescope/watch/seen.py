@@ -98,6 +98,29 @@ def reference_of(targets: np.ndarray | None) -> float:
     return float(np.sqrt(np.sum(np.asarray(targets, np.float64) ** 2) / max(len(targets), 1)))
 
 
+def cross_entropy(targets: np.ndarray | None, criterion: object) -> bool | None:
+    """Whether the probe's loss is cross-entropy; None where that is not known: of a criterion its name tells."""
+    if criterion is not None:
+        name = getattr(criterion, "__name__", type(criterion).__name__).lower().replace("_", "")
+        return True if "crossentropy" in name else None
+    return None if targets is None else targets.dtype.kind in "iub"
+
+
+def slope_of(outputs: np.ndarray, targets: np.ndarray | None) -> float | None:
+    """By how much the loss falls at f = 0 for each unit of q, if all of f lies along its slope; of the losses of `loss_of`. None without targets.
+
+    q is a root mean square over outputs too: a sample's output has the length sqrt(outputs) q.
+    """
+    if targets is None or not outputs.size:
+        return None
+    if targets.dtype.kind in "iub":
+        classes = outputs.shape[-1]
+        return float(np.sqrt(classes - 1))
+    wanted = np.asarray(targets, np.float64).reshape(len(targets), -1)
+    per_sample = np.sum((wanted - wanted.mean(axis=0)) ** 2, axis=1)
+    return float(np.sqrt(outputs[0].size * per_sample.mean()))
+
+
 def measured(
     shown: list[Shown], outputs: np.ndarray, reference: float, epsilon: float
 ) -> dict[str, tuple[str, str, dict]]:

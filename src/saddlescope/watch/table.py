@@ -9,35 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
+from .heading import WHAT, columns, encoding, heading
 from .losses import Losses
 from .recording import Recording
 
-#: What columns are called, in lower case and with _ for everything that is no letter or digit.
-STEP = ("step", "steps", "global_step", "iteration", "iter", "it", "update", "updates", "t")
-LOSS = ("loss", "train_loss", "training_loss", "loss_train", "train_loss_step", "loss_step")
-OTHER = {
-    "variation": ("variation", "q", "probe_variation"),
-    "output": ("output", "output_rms", "rms_output"),
-    "probe_loss": ("probe_loss", "loss_probe"),
-    "learning_rate": ("learning_rate", "lr", "train_learning_rate", "lr_sgd", "lr_adam", "lr_adamw"),
-}
-#: "norm of NAME", "norm(NAME)", "norm:NAME", "weight_norm/NAME", "grad_norm/NAME", "largest/NAME"
-WEIGHT = re.compile(
-    r"^(?P<what>weight_norm|norm|grad_norm|gradient_norm|largest)(?: of |[(:/]\s*)(?P<name>.+?)\)?$", re.I
-)
-WHAT = {
-    "weight_norm": "weight_norm",
-    "norm": "weight_norm",
-    "grad_norm": "gradient_norm",
-    "gradient_norm": "gradient_norm",
-    "largest": "weight_largest",
-}
 MOST_ROWS = 10_000_000
 MOST_COLUMNS = 10_000
 #: Snapshots that a table gives at most, of each column.
 MOST_SNAPSHOTS = 4000
-#: What may stand between cells.
-SEPARATORS = (",", ";", "\t", "|", " ")
 #: Larger numbers have no square in float64, and no training: what they were is not known.
 LARGEST = 1e150
 #: Where steps go back at so many rows, at least, and in such a part of them, that is no training gone on with, but no order.
@@ -51,7 +30,7 @@ def read_table(path: Path) -> Recording:
     """A recording from a table with a row of names on top: a step, a loss, and columns named as in `OTHER` or `WEIGHT`, in any order; others are left alone.
 
     Cells are separated by commas, semicolons (decimal commas then), tabs, bars or spaces. TensorBoard's (Wall time, Step, Value) and wandb's ("run - train/loss") are
-    known. Rows where a cell is empty, or no number, have not seen that column. Steps that go back a few times replace what was seen of them, and the record says so; rows in no order
+    known. In UTF-8, or UTF-16 as spreadsheets write it. A column of epochs counts as steps where there is no other, and the record says so. Rows where a cell is empty, or no number, have not seen that column. Steps that go back a few times replace what was seen of them, and the record says so; rows in no order
     are sorted, and the record says that.
 
     **Raises:** `OSError` where it cannot be opened; `ValueError`, in one line, where it has no step or nothing else to read, steps are no whole numbers, or
@@ -59,63 +38,32 @@ def read_table(path: Path) -> Recording:
     """
     label = repr(os.fspath(path))
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with path.open(newline="", encoding=encoding(path)) as file:
             top = next((line for line in file if line.strip()), None)
             if top is None:
                 raise ValueError(f"{label} needs a row of names and rows of numbers: it is empty.")
-            separator, head = _heading(top)
+            separator, head = heading(top)
             rows = csv.reader(file, delimiter=separator, skipinitialspace=separator == " ")
             return _read(rows, head, label, decimal_comma=separator != ",")
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{label} needs to be a table in CSV, in UTF-8: {error}.") from error
-
-
-def _heading(line: str) -> tuple[str, list[str]]:
-    """What separates the cells of a table, and its names: the first separator with which there is a step."""
-    heads = {}
-    for separator in SEPARATORS:
-        try:
-            heads[separator] = next(csv.reader([line], delimiter=separator, skipinitialspace=separator == " "))
-        except StopIteration:
-            continue
-        if _columns(heads[separator])[0] is not None:
-            return separator, heads[separator]
-    return ",", heads[","]
-
-
-def _columns(head: list[str]) -> tuple[int | None, int | None, dict[str, int], dict[tuple[str, str], int]]:
-    """Where the step is, the loss, what goes by a name of its own, and what by weights."""
-    # wandb puts the name of the run in front: "run-1 - train/loss"
-    bare = [name.rsplit(" - ", 1)[-1] for name in head]
-    plain = [re.sub(r"\W+", "_", name.strip().lower()).strip("_") for name in bare]
-
-    def column(names: tuple[str, ...]) -> int | None:
-        return next((plain.index(name) for name in names if name in plain), None)
-
-    loss = column(LOSS)
-    if loss is None and set(plain) == {"wall_time", "step", "value"}:  # one scalar, as TensorBoard writes it
-        loss = plain.index("value")
-    others = {name: at for name, names in OTHER.items() if (at := column(names)) is not None}
-    by_weight = {
-        (WHAT[m["what"].lower()], m["name"].strip()): i
-        for i, name in enumerate(head)
-        if (m := WEIGHT.match(name.strip()))
-    }
-    return column(STEP), loss, others, by_weight
+    except (UnicodeError, csv.Error) as error:
+        raise ValueError(f"{label} needs to be a table in CSV, in UTF-8 or UTF-16: {error}.") from error
 
 
 def _read(rows: Iterable[list[str]], head: list[str], label: str, *, decimal_comma: bool) -> Recording:
     if len(head) > MOST_COLUMNS:
         raise ValueError(f"{label} has {len(head)} columns: more than {MOST_COLUMNS} are not read.")
-    step_at, loss_at, others, by_weight = _columns(head)
+    step_at, epochs, loss_at, others, by_weight = columns(head)
     if step_at is None or (loss_at is None and not others and not by_weight):
         raise ValueError(
-            f"{label} needs a column step and one of loss, variation, learning_rate: found {', '.join(map(repr, head[:20]))}."
+            f"{label} needs a column step (or epoch) and one of loss, variation, learning_rate: found {', '.join(map(repr, head[:20]))}."
         )
     wanted = [*others.values(), *by_weight.values()]
     steps, loss, heard, values, bad = _numbers(rows, step_at, loss_at, wanted, label, decimal_comma=decimal_comma)
     if not steps.size:
         raise ValueError(f"{label} needs rows of numbers below its names: found none with a step.")
+    counted = _counted(steps) if epochs else ""
+    if counted and counted != EPOCHS:
+        steps = np.arange(len(steps), dtype=float)
     broken = steps != np.floor(steps)
     if broken.any():
         raise ValueError(
@@ -132,6 +80,7 @@ def _read(rows: Iterable[list[str]], head: list[str], label: str, *, decimal_com
     values = np.where(np.abs(values) <= LARGEST, values, np.nan)
     steps = steps.astype(np.int64)
     kept, gaps = _in_order(steps, label)
+    gaps += [counted] if counted else []
     steps, loss, heard, values = steps[kept], loss[kept], heard[kept], values[kept]
     losses, at = (
         Losses(),
@@ -150,9 +99,9 @@ def _read(rows: Iterable[list[str]], head: list[str], label: str, *, decimal_com
     names = list(dict.fromkeys(name for _, name in by_weight))
     rest: dict = {name: table[:, place[i]] for name, i in others.items()}
     for what in set(WHAT.values()):
-        columns = [by_weight.get((what, name)) for name in names]
+        places = [by_weight.get((what, name)) for name in names]
         rest[what] = (
-            np.stack([np.full(len(steps), np.nan) if c is None else table[:, place[c]] for c in columns], axis=1)
+            np.stack([np.full(len(steps), np.nan) if c is None else table[:, place[c]] for c in places], axis=1)
             if names
             else np.zeros((len(steps), 0))
         )
@@ -188,6 +137,17 @@ def _numbers(
         return np.zeros(0), np.zeros(0), np.zeros(0, bool), np.zeros((0, len(wanted))), bad
     step, loss, heard, others = (np.concatenate(part) for part in zip(*parts, strict=True))
     return step, loss, heard, others, bad
+
+
+#: What is said of steps that are epochs.
+EPOCHS = "steps are epochs, as there was no other column: a learning rate is that of a step, and the clock is not known"
+
+
+def _counted(epochs: np.ndarray) -> str:
+    """What epochs as steps are taken for: themselves where each has one row, otherwise a count of rows."""
+    if np.array_equal(epochs, np.floor(epochs)) and not np.any(np.diff(epochs) == 0):
+        return EPOCHS
+    return "steps are rows, counted from 0, as there was only a column of epochs, with parts of them or several rows each: the clock is not known"
 
 
 def _in_order(steps: np.ndarray, label: str) -> tuple[np.ndarray, list[str]]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from .names import normalised
 from .order import order_of_use
-from .seen import Seen, Unfit, loss_of, reference_of, spread
+from .seen import Seen, Unfit, cross_entropy, loss_of, reference_of, slope_of, spread
 from .shapes import BUFFERS, measured, oriented
 from .spectrum import largest_singular_value
 
@@ -31,6 +31,7 @@ class TreeModel:
         self.notes: list[str] = []
         self.order: list[int] = []
         self.reference = reference_of(self.targets)
+        self.facts["cross_entropy"] = cross_entropy(self.targets, self.criterion)
 
     def waiting(self) -> str | None:
         return None
@@ -56,6 +57,7 @@ class TreeModel:
                 f"targets need one for each of the {len(f)} samples of the probe: found {len(np.atleast_1d(self.targets))}"
             )
         loss = float(self.criterion(f, self.targets)) if self.criterion else loss_of(f, self.targets)
+        self.facts["slope"] = None if self.criterion else slope_of(f, self.targets)
         norms = np.array([np.linalg.norm(a) for a in weights.values()])
         missing = np.full(len(weights), np.nan)
         largest, found = missing, {}

@@ -9,19 +9,19 @@ from typing import Any
 
 import numpy as np
 
+from .adapters import adapter, changes, first_line, wait_for
 from .heard import Heard
+from .recorded import MOST_BACK, recorded
 from .recording import Recording
-from .resume import resumed
+from .resume import resumed, taken_up
 from .schedule import Budget, Schedule
-from .seen import AbstractModel, CannotLook, Seen, Unfit
+from .seen import CannotLook, Seen
 from .snapshots import Snapshots
 from .summary import summary
 
 #: The recording in `out` is written again at most so often, in seconds.
 SAVE_EVERY = 60.0
 FILE = "recording.npz"
-#: Steps that go back are told one by one so often, then counted.
-MOST_BACK = 3
 #: Steps are kept in 64 bits.
 MOST_STEP = 2**63 - 1
 
@@ -83,7 +83,7 @@ class Watcher:
             )
         if not (isinstance(every, int) and every >= 1):
             raise ValueError(f"every needs a number of steps, at least 1: found {every!r}.")
-        self.model = _adapter(model, probe, targets, optimizer, criterion)
+        self.model = adapter(model, probe, targets, optimizer, criterion)
         self.heard, self.snapshots = Heard(), Snapshots()
         self.schedule, self.budget = Schedule(every), Budget(np.inf if budget is None else budget)
         self.out = None if out is None else Path(out)
@@ -103,8 +103,6 @@ class Watcher:
             raise ValueError(f"out needs a folder: {os.fspath(self.out)!r} is a file.")
         if params is not None or self.model.facts.get("framework") == "torch":
             self._set_up(params)
-
-    # -------------------------------------------------------------------------------------------------- in the loop
 
     def __call__(self, step: int, loss: Any = None, params: Any = None) -> None:
         """Hands over a step and its loss (a number, or a tensor or array of one), in JAX the weights too. Costs about a microsecond where nothing is due."""
@@ -169,16 +167,9 @@ class Watcher:
 
     def _compare(self, step: int, names: tuple[str, ...], shapes: tuple[tuple[int, ...], ...]) -> None:
         """Says which weights are others than at the look before, and has what was seen of the old ones stand where its names are now."""
-        new = [name for name in self.model.replaced if name in names]
-        if new:
-            more = f" and {len(new) - 3} more" if len(new) > 3 else ""
-            self._gap(
-                f"weights were replaced before step {step}: {', '.join(new[:3])}{more} are other tensors than at the look before"
-            )
+        for sentence in changes(self.model, step, names, shapes):
+            self._gap(sentence)
         if names and (self.model.names, self.model.shapes) != (names, shapes):
-            self._gap(
-                f"at step {step} the model has other weights or shapes than before: {_difference(names, shapes, self.model.names, self.model.shapes)}"
-            )
             self.snapshots.rename(names, self.model.names)
 
     def _look(self, params: Any, *, layers: bool) -> Seen:
@@ -190,14 +181,8 @@ class Watcher:
 
     def _settle(self, params: Any) -> None:
         """Waits for what the training has asked of an accelerator and not got: that is its time, not the watcher's."""
-        import sys
-
         begin = self.budget.clock()
-        jax, torch = sys.modules.get("jax"), sys.modules.get("torch")
-        if params is not None and jax is not None:
-            jax.block_until_ready([a for a in jax.tree.leaves(params) if hasattr(a, "block_until_ready")])
-        elif torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
-            torch.cuda.synchronize()
+        wait_for(params)
         waited = self.budget.clock() - begin
         self.budget.spent -= waited
         self.budget.looking += waited
@@ -243,60 +228,13 @@ class Watcher:
             self.gaps.append(sentence)
 
     def _give_up(self, error: Exception) -> None:
-        self.failed = f"watching stopped after step {self.last_step}: {type(error).__name__}: {_first_line(error)}"
+        self.failed = f"watching stopped after step {self.last_step}: {type(error).__name__}: {first_line(error)}"
         self._gap(self.failed)
         warnings.warn(f"saddlescope: {self.failed}. Training goes on.", RuntimeWarning, stacklevel=4)
 
-    # ------------------------------------------------------------------------------------------------- what was seen
-
     def recording(self) -> Recording:
         """What was seen so far."""
-        self.heard.take(0)
-        step, loss = self.heard.losses.arrays()
-        names, gaps = self.model.names, list(self.gaps)
-        fields = self.snapshots.fields(len(names))
-        overhead = self.budget.overhead()
-        if self.heard.missed:
-            gaps.append(self.heard.sentence())
-        if self.num_back > MOST_BACK:
-            gaps.append(
-                f"steps went back {self.num_back} times in all: what was seen of them before is replaced each time"
-            )
-        gaps += getattr(self.model, "notes", [])
-        looked, taken = sum(s.asked for s in self.snapshots.seen), len(self.snapshots.seen)
-        if np.isfinite(self.budget.part) and (self.num_late or looked < taken):
-            gaps.append(
-                f"to keep looks to {self.budget.part:.1%} of the training's time, {taken} were taken, {self.num_late} of them later than planned, and hidden "
-                f"layers looked at in {looked}; a larger budget buys more (budget=0.3, or None: whatever it takes)"
-            )
-        facts = dict(self.model.facts) | {
-            "batches_per_epoch": self.batches_per_epoch,
-            "seconds": self.budget.elapsed(),
-            "overhead": overhead,
-            "overhead_of_calls": self.budget.overhead_of_calls(),
-            "budget": self.budget.part if np.isfinite(self.budget.part) else None,
-            "setup_seconds": self.setup_seconds,
-            "every": self.schedule.every,
-            "gaps": gaps,
-        }
-        gradients = fields["gradient_norm"]
-        # where no gradient was ever seen of any weight, those that never move are the frozen ones
-        norms = fields["weight_norm"]
-        if gradients.size and not np.all(np.isnan(gradients)):
-            never = np.all(np.isnan(gradients), axis=0)
-        elif len(norms) >= 3 and np.any(norms[0] != norms[-1]):
-            never = np.all(norms == norms[0], axis=0)
-        else:
-            never = np.zeros(len(names), bool)
-        return Recording(
-            loss_step=step,
-            loss=loss,
-            weight_names=names,
-            weight_shapes=self.model.shapes,
-            frozen=np.asarray(self.model.frozen, bool) | never,
-            facts=facts,
-            **fields,
-        )
+        return recorded(self)
 
     def save(self, path: "str | os.PathLike[str]") -> None:
         """Writes the recording, whole.
@@ -322,13 +260,11 @@ class Watcher:
             return report(recording, self.out)
         except Exception as error:
             warnings.warn(
-                f"saddlescope: no report could be made of what was seen: {type(error).__name__}: {_first_line(error)}. Here is a summary.",
+                f"saddlescope: no report could be made of what was seen: {type(error).__name__}: {first_line(error)}. Here is a summary.",
                 RuntimeWarning,
                 stacklevel=2,
             )
             return "\n".join(self.gaps) or "nothing was seen" if recording is None else summary(recording)
-
-    # ------------------------------------------------------------------------------------------------ other loops
 
     def lightning(self) -> Any:
         """A callback for Lightning's Trainer(callbacks=[...])."""
@@ -342,8 +278,6 @@ class Watcher:
 
         return HuggingFaceCallback(self)
 
-    # --------------------------------------------------------------------------------------------------- the folder
-
     def save_to_folder(self) -> None:
         """Writes the recording into `out`; where that fails, the record says so."""
         assert self.out is not None
@@ -355,53 +289,7 @@ class Watcher:
 
     def _go_on(self, step: int) -> None:
         """Takes up the recording in `out` where the steps go on from it, and puts it aside where they do not."""
-        if self.out is None or not (self.out / FILE).exists():
-            return
-        try:
-            before: Recording | None = Recording.load(self.out / FILE)
-        except (OSError, ValueError):
-            before = None
-        known = before is not None and before.loss_step.size > 0
-        if before is None or not known or step <= before.loss_step[0] or before.weight_names != self.model.names:
-            n = next(n for n in range(1, 10**6) if not (self.out / f"recording-{n}.npz").exists())
-            os.replace(self.out / FILE, self.out / f"recording-{n}.npz")
-            return
-        self.gaps += resumed(before, step, self.heard.losses, self.snapshots)
-        self.schedule.first = int(before.loss_step[0])
-
-
-def _adapter(model: Any, probe: Any, targets: Any, optimizer: Any, criterion: Any) -> AbstractModel:
-    if hasattr(model, "named_parameters") and hasattr(model, "modules"):
-        from .modules.model import WRONG, TorchModel
-
-        made: AbstractModel = TorchModel(model, probe, targets, optimizer, criterion)
-        if made.waiting() is None:
-            try:
-                made.observe(layers=False)
-            except (Unfit, CannotLook) as error:
-                if isinstance(error, Unfit):
-                    raise
-            except WRONG as error:
-                raise ValueError(
-                    f"Watcher needs a probe that the model can compute: it failed with {type(error).__name__}: {_first_line(error)}."
-                ) from error
-        return made
-    if callable(model):
-        from .trees import TreeModel
-
-        return TreeModel(model, probe, targets, optimizer, criterion)
-    raise ValueError(
-        f"Watcher needs a torch.nn.Module, or a function apply(params, x): found a {type(model).__name__}. In JAX hand over the weights at "
-        "each step: watcher(step, loss, params)."
-    )
-
-
-def _difference(names: tuple, shapes: tuple, new_names: tuple, new_shapes: tuple) -> str:
-    before, now = dict(zip(names, shapes, strict=True)), dict(zip(new_names, new_shapes, strict=True))
-    found = [f"{n} is gone" for n in before if n not in now] + [f"{n} is new" for n in now if n not in before]
-    found += [f"{n} is {list(now[n])} and was {list(before[n])}" for n in now if n in before and now[n] != before[n]]
-    return ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "") or "in another order"
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().split("\n") or [""])[0][:300]
+        before = None if self.out is None else taken_up(self.out / FILE, step, self.model.names)
+        if before is not None:
+            self.gaps += resumed(before, step, self.heard.losses, self.snapshots)
+            self.schedule.first = int(before.loss_step[0])

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from ..names import normalised
-from ..seen import Seen, Unfit, loss_of, measured, reference_of, spread
+from ..seen import Seen, Unfit, cross_entropy, loss_of, measured, reference_of, slope_of, spread
 from . import calls, gated, heads, lenses
 from .state import untouched, unwrapped
 from .trace import tensors_in, trace
@@ -38,6 +38,7 @@ class TorchModel:
         self.probe = probe
         self.on_device: Any = None
         self.reference = reference_of(self.targets)
+        self.facts["cross_entropy"] = cross_entropy(self.targets, self.criterion)
         self.replaced: tuple[str, ...] = ()
         if optimizer is not None and not _groups(optimizer):
             raise Unfit(
@@ -95,6 +96,7 @@ class TorchModel:
                 outputs.append(_output(self._call(batch)).detach())
             f = np.concatenate([o.double().cpu().numpy() for o in outputs])
             loss = self._criterion_loss(outputs) if self.criterion else loss_of(f, self.targets)
+            self.facts["slope"] = None if self.criterion else slope_of(f, self.targets)
             norms = np.array([_norm(p) for p in values])
             gradients = np.array([np.nan if p.grad is None else _norm(p.grad) for p in values])
             largest = np.array([_largest(p) for p in values]) if layers else np.full(len(values), np.nan)
