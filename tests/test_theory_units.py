@@ -412,3 +412,17 @@ def test_where_a_unit_is_held_the_expected_error_is_that_wide_and_later_plateaus
     assert len(parts) > 3
     assert max(parts) < 1.2
     assert max(parts) > 0.25  # half of a width, a quarter of what is said, would not do
+
+
+def test_a_crowd_that_grows_at_once_is_no_reduction_and_is_told_quickly():
+    # 60 equal units: all count at once, so that holding some of them would be a guess
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(50, 2))
+    u = np.array([[1.0, 0.3]]) * (1 + 1e-3 * rng.normal(size=(60, 1)))
+    network, loss = small.neurons("quadratic", x, x[:, :1] ** 2, {"u": 0.2 * u, "v": np.full((60, 1), 0.2)})
+    prediction = predict(network, loss)
+    assert all(stage.t_end is None for stage in prediction.stages)
+    assert any(
+        "more units count at once" in why
+        for why in (*prediction.outside, *(s.reason.lower() for s in prediction.stages))
+    )

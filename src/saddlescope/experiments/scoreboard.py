@@ -47,12 +47,9 @@ LEAST = 1e-16
 #: (family, claim) that are known to fail, of the full list and of the quick one: findings, not to be tuned away (docs/scoreboard.md explains each).
 FAILS: dict[bool, set[tuple[str, str]]] = {
     False: {
-        *((family, "plateaus") for family in ("linear", "ReLU", "quadratic", "attention", "deep linear")),
+        *((family, "plateaus") for family in ("linear", "ReLU", "quadratic", "deep linear")),
         *((family, "heights") for family in ("ReLU", "quadratic", "attention", "deep linear")),
         ("ReLU", "heights, small scale"),
-        ("attention", "units named"),
-        ("deep linear", "95th percentile"),
-        ("deep linear", "abstention"),
     },
     True: set(),
 }

@@ -15,6 +15,7 @@ from .deep import DeepLinear, ScalarChain
 from .finish import finished
 from .lines import Directions
 from .rays import OrthogonalRays
+from .representatives import Bending
 from .what_if import what_if as variations
 
 #: In order: the firmest first, the general fallback last.
@@ -25,6 +26,7 @@ PREDICTORS: tuple[AbstractPredictor, ...] = (
     DeepLinear(),
     UnitsByForm(),
     Chain(),
+    Bending(),
 )
 
 Data = Objective | AbstractTask | Samples | PopulationMoments

@@ -26,6 +26,11 @@ SEEN = 1e-6
 STEPS_FIRST, STEPS_LATER = 1.0, 5.0
 #: Ascents to the strongest directions of units of order 3 or more.
 STARTS, ASCENTS = 16, 60
+#: Why a course says nothing of a run from its start.
+UNKNOWN = {
+    "work": "the limits of steps are reached before anything rests",
+    "crowded": "more units count at once than a reduced motion may have",
+}
 
 
 class Chain(AbstractPredictor):
@@ -64,6 +69,8 @@ class Chain(AbstractPredictor):
             )
         reading = Reading(course, motion.lens.facts.order)
         prediction = reading.prediction(self.name, self.status, self.cause(motion), notes)
+        if course.ended in UNKNOWN and not prediction.stages:
+            return outside(problem, (f"{self.name}: needs smaller weights: {UNKNOWN[course.ended]}",))
         if problem.learning_rate is not None:
             prediction = _by_steps(prediction, reading, problem.learning_rate)
         return replace(prediction, extras=prediction.extras | self.extras(motion, course))

@@ -26,6 +26,8 @@ PRESSING = 3e-3
 CARRYING = 1e-2
 #: Units together: more than these do not pay, and a whole network is not what this is for.
 MOST_TOGETHER = 32
+#: Units that may be held while others move: beyond so many a prediction is none (its expected error was 3 times the end, and it took minutes).
+MOST_HELD = 8
 #: Landing: the speed is below this part of the fastest since, f has at most this far to go, and no small unit is both larger and faster than these.
 SLOWED, NEAR, SMALL, SLUGGISH = 1e-2, 1e-7, 1e-5, 1e-3
 #: At the end nothing is left to see: correlations with the residual below this part of those at the origin.
@@ -187,10 +189,10 @@ class Course:
         """Units that may move together: fewer than there are, but for a network of one unit, which is its own reduction."""
         return max(min(MOST_TOGETHER, self.count - 1), 1)
 
-    def _choose(self, joining: np.ndarray) -> None:
+    def _choose(self, joining: np.ndarray) -> bool:
         """Which units move together: those that did, and the largest of those that join; never all of them.
 
-        Where there is no room, the unit that has most nearly come to rest is held where it is.
+        Where there is no room, the unit that has most nearly come to rest is held where it is. False where too many would have to be.
         """
         motion, most = self.motion, self._most()
         size = motion.contributions(self.state)
@@ -199,6 +201,9 @@ class Course:
         )
         room = most - len(self.together)
         if room <= 0 and len(joining):
+            if len(self.held) + 1 - room > MOST_HELD:
+                self.ended = "crowded"
+                return False
             residual = motion.residual(self.state[self.together], self.still)
             moved = motion.in_residual(residual)(self.state[self.together])
             rate = np.linalg.norm(moved, axis=1) / np.maximum(np.linalg.norm(self.state[self.together], axis=1), 1e-300)
@@ -210,11 +215,13 @@ class Course:
         self.still = motion.parts(self.state[self.held]).sum(axis=0)
         self.together = np.concatenate([self.together, joining[: max(room, 0)]])
         assert len(self.together) <= self._most(), "the reduced motion is smaller than the whole"
+        return True
 
     def _move(self, joining: np.ndarray) -> np.ndarray | None:
         """Until they rest: the residual there. None where they do not within the limits."""
         self.held, self.still = np.zeros(0, dtype=np.int64), 0.0
-        self._choose(joining)
+        if not self._choose(joining):
+            return None
         peak, steps, asked, max_step = 0.0, 0, np.inf, np.inf
         while steps < MOST_MOVING:
             segment = Together(self, max_step)
@@ -240,7 +247,8 @@ class Course:
                 grown = self._noticed(segment.crowd.sizes())
                 if grown.size:
                     segment.close()
-                    self._choose(grown)
+                    if not self._choose(grown):
+                        return None
                     break
                 if segment.speed < min(SLOWED * peak, asked) and segment.slowing:
                     landed = self._land()

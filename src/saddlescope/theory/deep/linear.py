@@ -12,13 +12,13 @@ Source: Saxe, McClelland & Ganguli (2014) and Jacot et al. (2021) for the stages
 
 import numpy as np
 
-from ...complexity import effective_width
 from ...networks import Deep, Skip
-from .._base import AbstractPredictor, Cause, Cost, PredictedEnd, PredictedStage, Prediction, Problem, Status
+from .._base import AbstractPredictor, Cost, PredictedEnd, PredictedStage, Prediction, Problem, Status
 from ..curve import LOSS_DIFFERENCE, REACH, Curve, follow, heights_of, seen
 from ..visible import root_mean_square, visible_factor
 from .narrow import Compressed, Narrow, narrowed
 from .product import LinearData
+from .saddles import HEIGHT, NAME, Saddles
 from .turned import Turned
 
 #: Of learning_rate^2 x (sharpness at the end), what steps change beyond the first order: it comes from the drops, not from the waits. Measured: 0.06 to 0.3.
@@ -35,8 +35,6 @@ DONE = 1e-3
 SMALLEST = 1e-4
 #: The flow is followed for so many times the wait that the layers' sizes suggest.
 LONGEST = 1e3
-#: Heights are exact to rounding.
-HEIGHT = 1e-9
 #: Without a second number of rounds: what the spans of no round at all leave of t, at most (measured: 2e-2 to 6e-2).
 FIRST_ROUND = 0.1
 
@@ -47,7 +45,7 @@ Motion = Compressed | Turned
 class DeepLinear(AbstractPredictor):
     """Linear units in every hidden layer, any depth, any data; also with a skip connection from the first hidden layer."""
 
-    name = "deep linear"
+    name = NAME
 
     def refuses(self, problem: Problem) -> str | None:
         network = problem.network
@@ -63,32 +61,12 @@ class DeepLinear(AbstractPredictor):
         return _Account(problem).prediction()
 
 
-class _Account:
+class _Account(Saddles):
     """One problem, compressed as far as is worth it."""
 
     def __init__(self, problem: Problem):
-        network = problem.network
-        assert isinstance(network, Deep | Skip)
-        self.problem = problem
-        self.neuron = network.neuron
-        self.weights = [np.asarray(w, np.float64) for w in network.weights]
-        self.skip = network.skip if isinstance(network, Skip) else None
-        self.data = LinearData.of(problem.objective)
-        self.drops, self.left, self.readers = self.data.modes()
-        self.layers = len(self.weights) - 1
-        self.degree = network.homogeneity
-        self.whole = sum(w.size for w in self.weights)
-        # layers that the connection goes around do not limit the rank
-        through = [w.shape[0] for layer, w in enumerate(self.weights[:-1]) if not 0 < layer < (self.skip or 0)]
-        self.most = min(len(self.drops), *through)
-        #: which modes the best map of the greatest rank has
-        self.best = np.arange(len(self.drops)) < self.most
+        super().__init__(problem)
         self.narrow: list[Narrow] = narrowed(self.weights, self.data, self.skip, problem.learning_rate or 0.0)
-
-    def height(self, learned: np.ndarray) -> float:
-        """The loss of the fixed point that has learned these modes [modes] and no others."""
-        height = self.data.total - float(np.sum(self.drops[learned]))
-        return 0.0 if abs(height) < 1e-13 * self.data.total else height
 
     def curve(self, small: Motion, rtol: float, factor: float = 1.0) -> Curve:
         """The reduced run from weights that are `factor` times those given."""
@@ -118,7 +96,7 @@ class _Account:
 
     def prediction(self) -> Prediction:
         if not self.narrow:
-            return self._heights_only()
+            return self.heights_only()
         small, rounds, closed = self.narrow[-1]
         curve = self.curve(small, RTOL)
         coarse = self.curve(self.narrow[0].motion, COARSE_RTOL) if len(self.narrow) > 1 else None
@@ -154,7 +132,7 @@ class _Account:
                     end,
                     self._status(closed, odd[i] or odd[i + 1]),
                     "rank" if np.any(sets[i]) else "origin",
-                    self._width(sets[i], self._state(small, curve, float(curve.t[found[i].position]))),
+                    self.width_of(sets[i], self._state(small, curve, float(curve.t[found[i].position]))),
                     height_error=REACH * abs(heights[i] - following) if odd[i] else HEIGHT * self.data.total,
                     t_end_error=None
                     if end is None
@@ -162,7 +140,7 @@ class _Account:
                     source="reduced ODE",
                     cost=Cost(curve.state_size, curve.evaluations, self.whole),
                     recruits=tuple(int(k) for k in np.flatnonzero(after & ~sets[i])),
-                    escape_rate=self._rate(sets[i]),
+                    escape_rate=self.rate_of(sets[i]),
                     width_of_drop=done - first if first is not None and done is not None else None,
                     persistence=s.persistence,
                     reason=self._reason(closed, rounds)
@@ -178,14 +156,14 @@ class _Account:
             tuple(stages),
             PredictedEnd(
                 final,
-                self._width(last, self._state(small, curve, float(curve.t[-1]))),
+                self.width_of(last, self._state(small, curve, float(curve.t[-1]))),
                 "rank" if np.any(last) else "origin",
                 HEIGHT * self.data.total if curve.finished else None,
             ),
-            self._cause(),
+            self.cause(),
             DeepLinear.name,
             merged=self._merged(small, curve, last, sets),
-            notes=(self._law(),),
+            notes=(self.law(),),
             extras={"degree": self.degree, "rounds": rounds},
         )
 
@@ -207,67 +185,10 @@ class _Account:
         sharpness = self.degree * float(np.linalg.norm(self.data.yx, 2)) ** (2 - 2 / self.degree)
         return error + STEPS * (self.problem.learning_rate or 0.0) ** 2 * sharpness
 
-    def _heights_only(self) -> Prediction:
-        reason = "no reduction is smaller than this network, so times would be a simulation"
-        sets = [np.arange(len(self.drops)) < k for k in range(self.most + 1)]
-        stages = tuple(
-            PredictedStage(
-                self.height(m),
-                None,
-                None,
-                "outside assumptions",
-                "rank" if np.any(m) else "origin",
-                self._width(m),
-                height_error=HEIGHT * self.data.total,
-                separable=None,
-                reason=reason,
-            )
-            for m in sets[:-1]
-        )
-        end = PredictedEnd(self.height(sets[-1]), self._width(sets[-1]), "rank", HEIGHT * self.data.total)
-        notes = (
-            self._law(),
-            "heights are those of the best map of each rank; which of them are seen, times would tell",
-        )
-        return Prediction(
-            stages,
-            end,
-            self._cause(),
-            DeepLinear.name,
-            outside=(reason,),
-            notes=notes,
-            extras={"degree": self.degree},
-        )
-
-    def _width(self, learned: np.ndarray, state: list[np.ndarray] | None = None) -> int | list[int] | None:
-        """The rank, in every hidden layer; with a skip connection counted in the narrow network, because layers that it goes around may stay small. None without its state."""
-        rank = int(np.sum(learned))
-        if self.skip is None or rank == 0:
-            return rank if self.layers == 1 else [rank] * self.layers
-        if state is None:
-            return None
-        return list(effective_width(Skip(self.neuron, tuple(state), self.skip), self.problem.objective).widths)
-
     def _state(self, small: Motion, curve: Curve, t: float) -> list[np.ndarray]:
         """The narrow network's weights at this time."""
         assert curve.state_at is not None
         return small.split(np.asarray(curve.state_at(t)))
-
-    def _rate(self, learned: np.ndarray) -> float | None:
-        """Exponential only with two small factors: the largest correlation of what is not learned with the inputs."""
-        if self.degree != 2 or np.all(learned):
-            return None
-        size = np.sqrt(2 * self.drops)
-        # the residual of a fixed point: the modes not learned, back in terms of E[y x^T]
-        inverse = self.readers * size
-        residual = (self.left[:, ~learned] * size[~learned]) @ inverse[:, ~learned].T
-        return float(np.linalg.norm(residual, 2))
-
-    def _cause(self) -> Cause:
-        if self.degree == 2:
-            return "data"
-        values = np.linalg.svd(self.data.yx, compute_uv=False)[: self.most]
-        return "both" if np.ptp(values) > 1e-6 * values[0] else "initialisation"
 
     def _reason(self, closed: bool, rounds: int | None) -> str:
         if rounds is None:
@@ -275,12 +196,6 @@ class _Account:
         if closed:
             return "hidden layers move in spans that the flow does not leave"
         return "hidden layers are compressed to Krylov spans; one round less tells the error"
-
-    def _law(self) -> str:
-        if self.degree == 2:
-            return "two small factors: waits grow with the logarithm of 1 / scale"
-        power = self.degree - 2
-        return f"{self.degree} small factors: waits grow as scale^-{power}, by a factor {10**power} where all weights are ten times smaller"
 
     def _merged(
         self, small: Motion, curve: Curve, last: np.ndarray, sets: list[np.ndarray]
@@ -308,7 +223,7 @@ class _Account:
                     None,
                     "theorem",
                     "rank" if np.any(learned) else "origin",
-                    self._width(learned),
+                    self.width_of(learned),
                     height_error=HEIGHT * self.data.total,
                     source="reduced ODE",
                     separable=False,
