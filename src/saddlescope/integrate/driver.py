@@ -21,7 +21,7 @@ from jaxtyping import Array, Float, Int
 
 from ._base import AbstractField, AbstractMethod, rms
 from .methods import METHODS
-from .sampling import MAX_SAMPLES, SPEED_DECADES, Curve, Ends, first_crossing, hermite_tolerance, put, sample
+from .sampling import MAX_SAMPLES, SPEED_DECADES, Curve, Ends, first_crossing, follows, hermite_tolerance, put, sample
 from .switching import Switch
 
 #: Steps that change the loss by less than this part of the loss at t = 0 satisfy both promises without a look inside.
@@ -47,6 +47,9 @@ class State(NamedTuple):
     failed: Array  # bool: the step size has fallen to rounding
     hessians: Int[Array, ""]
     switch: Int[Array, " 4"]  # see `switching.Switch`
+    before: Float[
+        Array, " 3"
+    ]  # t, loss and speed of the last sample of the curve before this moment; of this moment where the motion has just begun or changed its mode
 
 
 class Controls(NamedTuple):
@@ -99,7 +102,8 @@ def first_state(field: AbstractField, y: Array, controls: Controls) -> State:
     zero = jnp.zeros((), jnp.int64)
     one = jnp.ones(())
     counts = (zero, zero, zero + 1, zero, jnp.zeros((), bool), zero)
-    return State(jnp.zeros(()), y, mode, loss, velocity, h, one, *counts, Switch.start().packed())
+    before = jnp.stack([jnp.zeros(()), loss, jnp.linalg.norm(velocity)])
+    return State(jnp.zeros(()), y, mode, loss, velocity, h, one, *counts, Switch.start().packed(), before)
 
 
 def advance(
@@ -239,8 +243,8 @@ def _step(
         full = full._replace(step_size=size, switch=switch.packed())
     kept = s._replace(step_size=proposed, rejected=s.rejected + 1, failed=failed, **counts)
 
-    moved = jnp.abs(s.loss - tried.loss) > QUIET * controls.loss_scale
-    turned = jnp.abs(jnp.log10(jnp.linalg.norm(tried.velocity) / jnp.linalg.norm(s.velocity))) > SPEED_DECADES
+    speeds = jnp.linalg.norm(s.velocity), jnp.linalg.norm(tried.velocity)
+    ends = Ends(s.t, h, (s.loss, tried.loss), speeds)
     if field.has_modes:
         before, after = field.guards(s.y, s.mode), field.guards(tried.y, s.mode)
         crossed = (after < -GUARD_TOLERANCE) & (after < before)
@@ -248,23 +252,40 @@ def _step(
     else:
         crossed, event = jnp.zeros((0,), bool), jnp.zeros((), bool)
 
-    def look_inside(curve):
+    # samples of one step go through a small buffer: the whole curve would be copied into and out of every branch
+    some = Curve.empty(MAX_SAMPLES + 3)
+
+    def look_inside():
         at, looks = tried.inside()
         looked = full._replace(evaluations=full.evaluations + looks)
         if not field.has_modes:
-            return _sampled(field, s, looked, at, jnp.ones(()), h, curve, controls)
+            return _sampled(field, s, looked, at, jnp.ones(()), h, some, controls)
         return lax.cond(
             event,
-            lambda curve: _ended(field, s, looked, at, crossed, h, curve, controls),
-            lambda curve: _sampled(field, s, looked, at, jnp.ones(()), h, curve, controls),
-            curve,
+            lambda: _ended(field, s, looked, at, crossed, h, some, controls),
+            lambda: _sampled(field, s, looked, at, jnp.ones(()), h, some, controls),
         )
 
-    def take(curve):
-        return lax.cond(event | moved | turned, look_inside, lambda curve: (full, curve), curve)
+    bends = _stirred(ends, controls) & ~follows(s.before, ends, _allowed(controls))
+    plain = jax.tree.map(lambda a, b: jnp.where(accepted, a, b), full, kept)
+    new, some = lax.cond(accepted & (event | bends), look_inside, lambda: (plain, some))
+    last = jnp.where(some.size > 0, some.last(), jnp.stack([s.t, s.loss, speeds[0]]))
+    if field.has_modes:
+        last = jnp.where(event, jnp.stack([new.t, new.loss, jnp.linalg.norm(new.velocity)]), last)
+    new = new._replace(before=jnp.where(accepted, last, s.before))
+    some = some.add(new.t, new.loss, jnp.linalg.norm(new.velocity), when=accepted)
+    return new, curve.joined(some), accepted
 
-    new, curve = lax.cond(accepted, take, lambda curve: (kept, curve), curve)
-    return new, curve.add(new.t, new.loss, jnp.linalg.norm(new.velocity), when=accepted), accepted
+
+def _allowed(controls: Controls) -> Array:
+    return hermite_tolerance(controls.rtol) * controls.loss_scale
+
+
+def _stirred(ends: Ends, controls: Controls) -> Array:
+    """Whether loss or speed change enough over a stretch for a look inside."""
+    (loss0, loss1), (speed0, speed1) = ends.loss, ends.speed
+    moved = jnp.abs(loss0 - loss1) > QUIET * controls.loss_scale
+    return moved | (jnp.abs(jnp.log10(speed1 / speed0)) > SPEED_DECADES)
 
 
 def _sampled(field, s: State, end: State, at, span, h, curve: Curve, controls: Controls) -> tuple[State, Curve]:
@@ -276,8 +297,7 @@ def _sampled(field, s: State, end: State, at, span, h, curve: Curve, controls: C
 
     speeds = jnp.linalg.norm(s.velocity), jnp.linalg.norm(end.velocity)
     ends = Ends(s.t, span * h, (s.loss, end.loss), speeds)
-    allowed = hermite_tolerance(controls.rtol) * controls.loss_scale
-    curve, calls = sample(lambda x: at(x * span), values, ends, curve, allowed)
+    curve, calls = sample(lambda x: at(x * span), values, ends, curve, _allowed(controls))
     return end._replace(evaluations=end.evaluations + calls), curve
 
 
@@ -286,8 +306,16 @@ def _ended(field, s: State, full: State, at, crossed, h, curve: Curve, controls:
     span, y = first_crossing(field, at, s.mode, crossed)
     loss, velocity = field(y, s.mode)
     before = full._replace(t=s.t + span * h, y=y, loss=loss, velocity=velocity, evaluations=full.evaluations + 2)
-    before, curve = _sampled(field, s, before, at, span, h, curve, controls)
-    curve = curve.add(before.t, before.loss, jnp.linalg.norm(before.velocity))
+    speed = jnp.linalg.norm(velocity)
+    ends = Ends(s.t, span * h, (s.loss, loss), (jnp.linalg.norm(s.velocity), speed))
+    before, curve = lax.cond(
+        _stirred(ends, controls),
+        lambda before, curve: _sampled(field, s, before, at, span, h, curve, controls),
+        lambda before, curve: (before, curve),
+        before,
+        curve,
+    )
+    curve = curve.add(before.t, before.loss, speed)
     mode = field.transition(y, s.mode, crossed & (field.guards(y, s.mode) < 0))
     loss, velocity = field(y, mode)
     return before._replace(mode=mode, loss=loss, velocity=velocity, events=s.events + 1), curve
