@@ -17,78 +17,34 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from ._base import AbstractField, AbstractMethod, rms
 from .methods import METHODS
 from .sampling import MAX_SAMPLES, SPEED_DECADES, Curve, Ends, first_crossing, follows, hermite_tolerance, put, sample
+from .state import Controls, Packed, Segment, State
 from .switching import Switch
 
 #: Steps that change the loss by less than this part of the loss at t = 0 satisfy both promises without a look inside.
 QUIET = 1e-7
+#: Loops of small operations are compiled for one thread: with the default, which lets independent operations run side by side, two threads are busy
+#: passing on work that takes less time than that (measured: 1.3 times as long, and 1.7 times the processor time). Large products use threads all the same.
+COMPILED_FOR = (
+    {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"} if jax.__version_info__ >= (0, 10) else {}
+)
 #: A guard counts as crossed below minus this; guards are dimensionless, so this is rounding.
 GUARD_TOLERANCE = 1e-13
 
 
-class State(NamedTuple):
-    """Everything that the next step depends on; saving and reloading it loses nothing."""
-
-    t: Float[Array, ""]
-    y: Float[Array, " n"]
-    mode: Int[Array, " m"]
-    loss: Float[Array, ""]
-    velocity: Float[Array, " n"]
-    step_size: Float[Array, ""]
-    last_error: Float[Array, ""]
-    accepted: Int[Array, ""]
-    rejected: Int[Array, ""]
-    evaluations: Int[Array, ""]
-    events: Int[Array, ""]
-    failed: Array  # bool: the step size has fallen to rounding
-    hessians: Int[Array, ""]
-    switch: Int[Array, " 4"]  # see `switching.Switch`
-    before: Float[
-        Array, " 3"
-    ]  # t, loss and speed of the last sample of the curve before this moment; of this moment where the motion has just begun or changed its mode
-
-
-class Controls(NamedTuple):
-    """What a run asks for; all of it traced, so that one compiled loop serves every tolerance and stop.
-
-    - `rtol`, `atol` [n]: error control, componentwise.
-    - `t_stop`: the exact last time. `loss_stop`, `speed_stop`: stop after the first step at or below.
-    - `loss_scale`: the loss at t = 0, against which the curve's interpolation error is measured.
-    - `steps`: stop after so many accepted steps of this call.
-    """
-
-    rtol: Float[Array, ""]
-    atol: Float[Array, " n"]
-    t_stop: Float[Array, ""]
-    loss_stop: Float[Array, ""]
-    speed_stop: Float[Array, ""]
-    loss_scale: Float[Array, ""]
-    steps: Int[Array, ""]
-
-
-class Segment(NamedTuple):
-    """One call's output: the curve from after the state given, and the states after each accepted step."""
-
-    t: np.ndarray
-    loss: np.ndarray
-    speed: np.ndarray
-    states: np.ndarray  # [steps, n]
-    curve_index: np.ndarray  # [steps]: position in this segment's curve of each state
-
-
 def start(field: AbstractField, y: Float[Array, " n"], controls: Controls) -> State:
-    """The state at t = 0, with a first step from the size of the velocity."""
+    """The state at t = 0 as NumPy arrays, with a first step from the size of the velocity."""
     with jax.enable_x64(True):
-        return _start(field, jnp.asarray(y), controls)
+        return State.of(_read(_start(field, np.asarray(y), controls.packed())))
 
 
-@jax.jit
-def _start(field: AbstractField, y: Array, controls: Controls) -> State:
-    return first_state(field, y, controls)
+@functools.partial(jax.jit, compiler_options=COMPILED_FOR)
+def _start(field: AbstractField, y: Array, controls: Array) -> Packed:
+    return first_state(field, y, Controls.of(controls)).packed()
 
 
 def first_state(field: AbstractField, y: Array, controls: Controls) -> State:
@@ -130,8 +86,12 @@ def advance(
         raise ValueError(f"stiff = True needs a motion without modes: {type(field).__name__} has them. Leave it out.")
     with jax.enable_x64(True):
         program = Program.of(state, order, steps, stiff, keep_states)
-        state, written = _advance(field, state, controls, program)
-        return state, written.segment()
+        after, *written = _advance(field, state.packed(), controls.packed(), program)
+        return State.of(_read(after)), Segment.of(*written)
+
+
+def _read(packed: Packed) -> Packed:
+    return Packed(*(np.asarray(value) for value in packed))
 
 
 class Program(NamedTuple):
@@ -148,33 +108,16 @@ class Program(NamedTuple):
         return cls(method, steps, order if stiff else None, keep_states)
 
 
-class Written(NamedTuple):
-    """What a compiled segment leaves in its buffers."""
-
-    curve: Curve
-    states: Array
-    index: Array
-    count: Array
-
-    def segment(self) -> Segment:
-        n, size = int(self.count), int(self.curve.size)
-        states = np.asarray(self.states)
-        return Segment(
-            np.asarray(self.curve.t)[:size],
-            np.asarray(self.curve.loss)[:size],
-            np.asarray(self.curve.speed)[:size],
-            states[: min(n, len(states))],
-            np.asarray(self.index)[:n],
-        )
-
-
-@functools.partial(jax.jit, static_argnames="program")
-def _advance(field: AbstractField, state: State, controls: Controls, program: Program) -> tuple[State, Written]:
+@functools.partial(jax.jit, static_argnames="program", compiler_options=COMPILED_FOR)
+def _advance(field: AbstractField, state: Packed, controls: Array, program: Program):
     return run_segment(field, state, controls, program)
 
 
-def run_segment(field: AbstractField, state: State, controls: Controls, program: Program) -> tuple[State, Written]:
-    """One segment, to be compiled."""
+def run_segment(
+    field: AbstractField, packed: Packed, asked: Array, program: Program
+) -> tuple[Packed, Array, Array, Array, Array]:
+    """One segment, to be compiled: the state, and what `Segment.of` reads."""
+    state, controls = State.of(packed), Controls.of(asked)
     method, steps, explicit = METHODS[program.method](), program.steps, program.explicit
     samples = 8 * steps + 2 * MAX_SAMPLES
     curve = Curve.empty(samples)
@@ -205,8 +148,8 @@ def run_segment(field: AbstractField, state: State, controls: Controls, program:
         index = put(index, slot, jnp.where(accepted, curve.size - 1, index[slot]))
         return new, curve, states, index, count + jnp.where(accepted, 1, 0)
 
-    state, *written = lax.while_loop(going, step, (state, curve, states, index, count))
-    return state, Written(*written)
+    state, curve, states, index, count = lax.while_loop(going, step, (state, curve, states, index, count))
+    return state.packed(), jnp.stack(curve[:3]), states, index, jnp.stack([count, curve.size])
 
 
 def _step(
