@@ -54,7 +54,7 @@ def _against_diffrax(c: dict) -> list[dict]:
             found += f" ({best['contender']})"
             data = "samples" if form == "samples" else "our compressed data"
             what = f"{where}: best of diffrax on {data} / ours"
-            why = "; ".join([limited_by(mine, best)] + [BECAUSE[c["problem"]]] * (c["problem"] in BECAUSE))
+            why = _why(limited_by(mine, best), c["problem"])
             rows.append(_row(what, f">= {least:g}", found, best["ratio"]["median"] >= least, why))
         theirs = [r for r in every if r["ratio"]["runs"]] or every
         counted = [r for r in theirs if r["gradients"] is not None]
@@ -72,6 +72,10 @@ def _against_diffrax(c: dict) -> list[dict]:
                 )
             )
     return rows
+
+
+def _why(counts: str, name: str) -> str:
+    return f"{counts}; {BECAUSE[name]}" if name in BECAUSE else counts
 
 
 def limited_by(mine: dict, other: dict) -> str:
@@ -113,7 +117,7 @@ def _growth(g: dict) -> list[dict]:
         e = g["slopes"]["evaluations"]["value"]
         bound = g["target"] or NO_GROWTH
         met = True if s["high"] <= bound else False if s["low"] > bound else None
-        why = "; ".join([f"slope of evaluations {e:.2f}"] + [BECAUSE[g["name"]]] * (g["name"] in BECAUSE))
+        why = _why(f"slope of evaluations {e:.2f}", g["name"])
         rows.append(_row(f"{g['name']}: slope of seconds", f"<= {bound:g}", found, met, why))
     if "target_runs_per_second" in g:
         wanted = g["target_runs_per_second"]
