@@ -17,7 +17,6 @@ import jax
 import numpy as np
 
 from ..networks import AbstractNetwork
-from ..units import Facts
 from .field import Share
 
 
@@ -103,7 +102,7 @@ def compress(network: AbstractNetwork) -> Compression:
             continue
         u, v = (np.asarray(a, np.float64) for a in lens.get())
         facts = lens.facts
-        step = _linear(u, v, place) if facts.linear else _copies(u, v, facts, place)
+        step = _linear(u, v, place) if facts.linear else _copies(u, v, place, silent=facts.silent, kinks=facts.kinks)
         if step is None:
             continue
         steps.append(step)
@@ -120,7 +119,7 @@ def _linear(u: np.ndarray, v: np.ndarray, place: int) -> Narrowed | None:
     return Narrowed(place, isometry)
 
 
-def _copies(u: np.ndarray, v: np.ndarray, facts: Facts, place: int) -> Narrowed | None:
+def _copies(u: np.ndarray, v: np.ndarray, place: int, *, silent: bool, kinks: bool) -> Narrowed | None:
     """Equal units as one, silent ones as none; never all of them."""
     units = len(u)
     rows = np.concatenate([u, v.reshape(units, -1)], axis=1)
@@ -128,12 +127,12 @@ def _copies(u: np.ndarray, v: np.ndarray, facts: Facts, place: int) -> Narrowed 
         return None  # the first weights tell them all apart
     kept, inverse, counts = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
     order = np.argsort([np.flatnonzero(inverse == k)[0] for k in range(len(kept))])  # by first appearance
-    groups = [k for k in order if not (facts.silent and not np.any(kept[k]))]
+    groups = [k for k in order if not (silent and not np.any(kept[k]))]
     if not groups or len(groups) == units:
         return None
     isometry = np.stack([(inverse == k) / np.sqrt(counts[k]) for k in groups], axis=1)
     share = np.sqrt(counts[groups].astype(np.float64))
     alone = bool(np.all(share == 1))
-    if facts.kinks and not alone:
+    if kinks and not alone:
         return None  # kinks are followed in the weights themselves, not in multiples of them
     return Narrowed(place, isometry, None if alone else share)
