@@ -187,17 +187,20 @@ def runs(kind: str, quick: bool, patience: float) -> dict:
     return found
 
 
-def everything(quick: bool, rounds: int, patience: float, log=print) -> list[dict]:
+def everything(quick: bool, rounds: int, patience: float, log=print, before: list[dict] | None = None) -> list[dict]:
+    """Every growth; those that `before` has already are taken from there."""
+    known = {g["name"]: g for g in before or []}
     found = []
     for name, make in (
-        ("plateau length, linear", lambda: plateau_length("linear", quick, rounds, patience)),
-        ("plateau length, quadratic", lambda: plateau_length("quadratic", quick, rounds, patience)),
-        ("samples", lambda: samples(quick, rounds, patience)),
-        ("width", lambda: width(quick, rounds, patience)),
-        *((f"runs, {kind}", lambda kind=kind: runs(kind, quick, patience)) for kind in RUNS),
+        ("linear, by plateau length", lambda: plateau_length("linear", quick, rounds, patience)),
+        ("quadratic, by plateau length", lambda: plateau_length("quadratic", quick, rounds, patience)),
+        ("linear 10-50-5, by samples", lambda: samples(quick, rounds, patience)),
+        ("linear 10-H-5, by width", lambda: width(quick, rounds, patience)),
+        *((f"{kind}, by runs", lambda kind=kind: runs(kind, quick, patience)) for kind in RUNS),
     ):
-        log(f"  growth: {name}")
-        found.append(make())
+        if name not in known:
+            log(f"  growth: {name}")
+        found.append(known.get(name) or make())
     return found
 
 

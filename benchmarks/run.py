@@ -80,8 +80,8 @@ def measure(
             found = first_answers(name, rows, ref.until, ref.levels.tolist(), log)
             results["first_answers"] += [{"problem": name} | f for f in found]
         save(results | {"minutes": (time.monotonic() - began) / 60})
-    if "growth" in parts and not results["growth"]:
-        results["growth"] = growth.everything(quick, rounds, budget, log)
+    if "growth" in parts:
+        results["growth"] = growth.everything(quick, rounds, budget, log, results["growth"])
         save(results | {"minutes": (time.monotonic() - began) / 60})
     if "startup" in parts and not results["startup"]:
         log("command line")

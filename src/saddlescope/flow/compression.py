@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from ..networks import AbstractLens, AbstractNetwork
+from ..networks import AbstractNetwork
 from .field import Share
 
 
@@ -100,17 +100,17 @@ def compress(network: AbstractNetwork) -> Compression:
         lens = narrow.lenses()[place] if steps else lenses[place]
         if lens.supports("width") is not None:
             continue
-        step = _linear(lens, place) if lens.facts.linear else _copies(lens, place)
+        u, v = (np.asarray(a, np.float64) for a in lens.get())
+        facts = lens.facts
+        step = _linear(u, v, place) if facts.linear else _copies(u, v, place, silent=facts.silent, kinks=facts.kinks)
         if step is None:
             continue
         steps.append(step)
-        u, v = (np.asarray(a, np.float64) for a in lens.get())
         narrow = lens.put(step.isometry.T @ u, np.einsum("hk,hfo->kfo", step.isometry, v))
     return Compression(network, narrow, tuple(steps))
 
 
-def _linear(lens: AbstractLens, place: int) -> Narrowed | None:
-    u, v = (np.asarray(a, np.float64) for a in lens.get())
+def _linear(u: np.ndarray, v: np.ndarray, place: int) -> Narrowed | None:
     units = len(u)
     columns = np.concatenate([u, v.reshape(units, -1)], axis=1)
     if columns.shape[1] >= units:
@@ -119,19 +119,20 @@ def _linear(lens: AbstractLens, place: int) -> Narrowed | None:
     return Narrowed(place, isometry)
 
 
-def _copies(lens: AbstractLens, place: int) -> Narrowed | None:
+def _copies(u: np.ndarray, v: np.ndarray, place: int, *, silent: bool, kinks: bool) -> Narrowed | None:
     """Equal units as one, silent ones as none; never all of them."""
-    u, v = (np.asarray(a, np.float64) for a in lens.get())
     units = len(u)
     rows = np.concatenate([u, v.reshape(units, -1)], axis=1)
+    if rows[:, 0].all() and len(set(rows[:, 0].tolist())) == units:
+        return None  # the first weights tell them all apart
     kept, inverse, counts = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
     order = np.argsort([np.flatnonzero(inverse == k)[0] for k in range(len(kept))])  # by first appearance
-    groups = [k for k in order if not (lens.facts.silent and not np.any(kept[k]))]
+    groups = [k for k in order if not (silent and not np.any(kept[k]))]
     if not groups or len(groups) == units:
         return None
     isometry = np.stack([(inverse == k) / np.sqrt(counts[k]) for k in groups], axis=1)
     share = np.sqrt(counts[groups].astype(np.float64))
     alone = bool(np.all(share == 1))
-    if lens.facts.kinks and not alone:
+    if kinks and not alone:
         return None  # kinks are followed in the weights themselves, not in multiples of them
     return Narrowed(place, isometry, None if alone else share)

@@ -3,11 +3,13 @@ r"""Gradient flow of a network on an objective, as a field that the integrator c
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
 
 from ..integrate import AbstractField
 from ..networks import AbstractNetwork, Layer
+from ..networks.layer import SMALL
 from ..objective import Objective, hessian
 
 #: Kinks are followed exactly while the pattern of active units, and the linear systems that sliding needs, stay small.
@@ -19,6 +21,8 @@ LARGEST_ELIMINATED = 16
 ROUNDS = 8
 #: A share or a direction counts as wrong beyond this; both are dimensionless, so this is rounding of small linear systems.
 ON_KINK_TOLERANCE = 1e-9
+#: Rows whose angle has a cosine below this are orthogonal: rounding of sums over up to some thousand inputs.
+ORTHOGONAL = 1e-14
 
 
 class Share(eqx.Module):
@@ -95,43 +99,53 @@ class KinkedField(AbstractField):
         u, _ = self._split(y)
         return (u @ self.rows.T > 0).astype(jnp.int32).reshape(-1)
 
-    def _parts(self, y: Array, mode: Array) -> tuple[Array, Array, Array, Array, Array]:
-        """loss, velocity of u and of v, and for each pair the pull towards its active side and how much of it is used."""
-        u, v = self._split(y)
-        pattern = self._shape(mode)
+    def _slope(self, pattern: Array) -> Array:
         low, high = self.template.unit.kink_slopes
-        slope = jnp.where(pattern == 1, high, low)
+        return jnp.where(pattern == 1, high, low)
+
+    def _forces(self, y: Array, pattern: Array) -> tuple[Array, Array, Array]:
+        """loss, for each pair the force along its row if its slope were 1, and the velocity of v."""
+        u, v = self._split(y)
         samples, features = self.objective.x.shape[0], v.shape[1]
-        phi = (slope * (u @ self.rows.T)).reshape(-1, samples, features)
-        error = jnp.einsum("hkf,hfo->ko", phi, v) - self.objective.y
+        phi = (self._slope(pattern) * _product(u, self.rows.T)).reshape(-1, samples, features)
+        error = _summed("hkf,hfo->ko", phi, v) - self.objective.y
         loss = 0.5 * jnp.sum(self.objective.weight * jnp.sum(error**2, axis=1)) + self.objective.irreducible
         force = -self.objective.weight[:, None] * error
-        pull = jnp.einsum("ko,hfo->hkf", force, v).reshape(pattern.shape)
-        du = (slope * pull) @ self.rows
-        dv = jnp.einsum("hkf,ko->hfo", phi, force)
-        sliding = pattern == 2
-        used = jax.lax.cond(
-            jnp.any(sliding), lambda s, d: self._used(s, d), lambda s, d: jnp.zeros(pattern.shape), sliding, du
-        )
-        return loss, du + used @ self.rows, dv, (high - low) * pull, used
+        along = _summed("ko,hfo->hkf", force, v).reshape(pattern.shape)
+        return loss, along, _summed("hkf,ko->hfo", phi, force)
 
-    def _used(self, sliding: Array, du: Array) -> Array:
+    def _pushes(self, along: Array, pattern: Array) -> tuple[Array, Array]:
+        """How fast each pair moves u along its row, and how much of that is what keeps sliding units on their kinks."""
+        sliding, push = pattern == 2, self._slope(pattern) * along
+        used = jax.lax.cond(
+            jnp.any(sliding), lambda s, p: self._used(s, p), lambda s, p: jnp.zeros(pattern.shape), sliding, push
+        )
+        return push + used, used
+
+    def _pull(self, along: Array) -> Array:
+        """For each pair the pull towards its active side."""
+        low, high = self.template.unit.kink_slopes
+        return (high - low) * along
+
+    def _used(self, sliding: Array, push: Array) -> Array:
         """What each sliding pair adds along its row so that u stays on the kinks: one small linear system a unit."""
         ridge = 1e-14 * jnp.trace(self.gram) / self.gram.shape[0]
 
         both = sliding[:, :, None] & sliding[:, None, :]
         system = jnp.where(both, self.gram, 0.0) + jnp.where(sliding, ridge, 1.0)[:, :, None] * jnp.eye(len(self.gram))
-        return eliminated(system, jnp.where(sliding, -du @ self.rows.T, 0.0))
+        return eliminated(system, jnp.where(sliding, -push @ self.gram, 0.0))
 
     def __call__(self, y: Float[Array, " n"], mode: Int[Array, " m"]) -> tuple[Float[Array, ""], Float[Array, " n"]]:
-        loss, du, dv, _, _ = self._parts(y, mode)
-        return loss, jnp.concatenate([du.reshape(-1), dv.reshape(-1)])
+        pattern = self._shape(mode)
+        loss, along, dv = self._forces(y, pattern)
+        push, _ = self._pushes(along, pattern)
+        return loss, jnp.concatenate([_product(push, self.rows).reshape(-1), dv.reshape(-1)])
 
     def guards(self, y: Float[Array, " n"], mode: Int[Array, " m"]) -> Float[Array, " m"]:
         u, _ = self._split(y)
         pattern = self._shape(mode)
         size = jnp.linalg.norm(u, axis=1)[:, None] * jnp.linalg.norm(self.rows, axis=1)[None, :]
-        side = (u @ self.rows.T) / jnp.where(size > 0, size, 1.0)
+        side = _product(u, self.rows.T) / jnp.where(size > 0, size, 1.0)
         sliding = pattern == 2
         # where nothing slides, which side a pair is on is all that counts, and forces need not be known
         share = jax.lax.cond(
@@ -141,39 +155,40 @@ class KinkedField(AbstractField):
 
     def _share(self, y: Array, mode: Array) -> Array:
         """For each pair that slides, how far the share of its active side is inside [0, 1]."""
-        _, _, _, pull, used = self._parts(y, mode)
-        # the share used / pull of the active side; products avoid dividing by a pull that vanishes
-        share = jnp.minimum(used * pull, (pull - used) * pull)
-        total = used**2 + pull**2
-        return share / jnp.where(total > 0, total, 1.0)
+        pattern = self._shape(mode)
+        _, along, _ = self._forces(y, pattern)
+        _, used = self._pushes(along, pattern)
+        return _share_of(self._pull(along), used)
 
     def transition(self, y: Float[Array, " n"], mode: Int[Array, " m"], crossed: Array) -> Int[Array, " m"]:
         pattern = self._shape(mode)
         hit = self._shape(crossed)
-        below = self._parts(y, jnp.where(hit, 0, pattern).reshape(-1))[1] @ self.rows.T
-        above = self._parts(y, jnp.where(hit, 1, pattern).reshape(-1))[1] @ self.rows.T
-        _, _, _, pull, used = self._parts(y, mode)
+        # the pairs whose modes may change are on their kinks, where either slope gives the same function: forces stay
+        _, along, _ = self._forces(y, pattern)
+        pull = self._pull(along)
+        below = self._pushes(along, jnp.where(hit, 0, pattern))[0] @ self.gram
+        above = self._pushes(along, jnp.where(hit, 1, pattern))[0] @ self.gram
+        _, used = self._pushes(along, pattern)
         # pushed up from below and down from above: it slides; pushed the same way from both sides: it crosses
         through = jnp.where((below > 0) & (above < 0), 2, 1 - pattern)
         released = jnp.where(used * pull < 0, 0, 1)
         changed = jnp.where(hit, jnp.where(pattern == 2, released, through), pattern)
-        return self._consistent(y, changed.astype(jnp.int32), hit | (pattern == 2)).reshape(-1)
+        return self._consistent(along, changed.astype(jnp.int32), hit | (pattern == 2)).reshape(-1)
 
-    def _consistent(self, y: Array, pattern: Array, on_kink: Array) -> Array:
+    def _consistent(self, along: Array, pattern: Array, on_kink: Array) -> Array:
         """Settles the modes of pairs on a kink after one of a unit's others has changed: its velocity has jumped for all of them.
 
         A slide must use a share in [0, 1] of its active side, and a pair that has left must move to its own side. In each round the worst
         offender of every unit changes; a pair is attracted by its kink, and can slide, where its active side pulls back.
         """
+        pull = self._pull(along)
 
         def worst(pattern):
-            _, du, _, pull, used = self._parts(y, pattern.reshape(-1))
-            drift = du @ self.rows.T
-            size = jnp.linalg.norm(du, axis=1)[:, None] * jnp.linalg.norm(self.rows, axis=1)[None, :]
+            push, used = self._pushes(along, pattern)
+            drift = push @ self.gram
+            size = jnp.linalg.norm(push @ self.rows, axis=1)[:, None] * jnp.linalg.norm(self.rows, axis=1)[None, :]
             drift = drift / jnp.where(size > 0, size, 1.0)
-            total = used**2 + pull**2
-            share = jnp.minimum(used * pull, (pull - used) * pull) / jnp.where(total > 0, total, 1.0)
-            offence = jnp.where(pattern == 2, -share, jnp.where(pattern == 1, -drift, drift))
+            offence = jnp.where(pattern == 2, -_share_of(pull, used), jnp.where(pattern == 1, -drift, drift))
             offence = jnp.where(on_kink, offence, -1.0)
             left = jnp.where(used * pull < 0, 0, 1)
             other = jnp.where(pattern == 2, left, jnp.where(pull < 0, 2, 1 - pattern))
@@ -193,12 +208,45 @@ class KinkedField(AbstractField):
         return jax.lax.while_loop(going, once, (pattern, *worst(pattern), jnp.zeros((), jnp.int32)))[0]
 
 
+def _share_of(pull: Array, used: Array) -> Array:
+    """How far the share used / pull of the active side is inside [0, 1]; products avoid dividing by a pull that vanishes."""
+    share = jnp.minimum(used * pull, (pull - used) * pull)
+    total = used**2 + pull**2
+    return share / jnp.where(total > 0, total, 1.0)
+
+
 @jax.jit
 def _rows_and_gram(unit, x: Array) -> tuple[Array, Array]:
     """Compiled, because one by one these operations take longer than a short flow."""
     rows = jax.vmap(unit.kink_rows)(x)
     rows = rows.reshape(-1, rows.shape[-1])
-    return rows, rows @ rows.T
+    gram = rows @ rows.T
+    # rows that are orthogonal but for rounding push nobody towards each other's kinks: no unit slides along such a kink, which it would do with a share of rounding
+    size = jnp.sqrt(jnp.diag(gram))
+    return rows, jnp.where(jnp.abs(gram) > ORTHOGONAL * size[:, None] * size[None, :], gram, 0.0)
+
+
+def _product(a: Array, b: Array) -> Array:
+    """a @ b."""
+    return _summed("ij,jk->ik", a, b)
+
+
+def _summed(form: str, a: Array, b: Array) -> Array:
+    """`einsum` of two: few products as a sum, which is faster than a call of a matrix product because it fuses with what is around it."""
+    names, result = form.split("->")
+    first, second = names.split(",")
+    every = sorted({*names} - {","})
+    sizes = dict(zip(first + second, a.shape + b.shape, strict=True))
+    if np.prod([sizes[name] for name in every]) > SMALL:
+        return jnp.einsum(form, a, b)
+    order = result + "".join(name for name in every if name not in result)
+    spread = [
+        jnp.transpose(x, np.argsort([order.index(n) for n in own])).reshape(
+            [sizes[n] if n in own else 1 for n in order]
+        )
+        for own, x in ((first, a), (second, b))
+    ]
+    return jnp.sum(spread[0] * spread[1], axis=tuple(range(len(result), len(order))))
 
 
 def eliminated(systems: Float[Array, "units pairs pairs"], right: Float[Array, "units pairs"]) -> Array:

@@ -29,7 +29,7 @@ REST_RTOL = 30.0
 SETTLED = 1e-6
 #: A piecewise linear flow that advances by less than this part of t in a whole segment slides where it cannot be followed.
 SLIDING_ADVANCE = 1e-8
-#: Up to so many weights a dense Hessian and its factorisation are allowed: there a step costs some 30 explicit ones (`integrate.switching.worth`).
+#: Up to so many weights a dense Hessian and its factorisation are allowed: there a step costs some 130 explicit ones (`integrate.switching.worth`).
 LARGEST_STIFF = 400
 #: A flow without a time to stop at is at rest where it is, if nothing has come of it for so many times the time of its fastest motion so far: stiff
 #: steps would otherwise go on for ever on an exact saddle.
@@ -101,12 +101,13 @@ class Motion:
             raise ValueError('until = "converged" needs can_rest, a test of escape (fixed_points.certify); found none.')
         if isinstance(until, str) and until not in ("converged", "settled"):
             raise ValueError(f'until = "{until}" is not "converged", "settled" or a time.')
-        error_scale(network)  # whatever is wrong with the weights is said of those that were given
+        scale = error_scale(network)  # whatever is wrong with the weights is said of those that were given
         self.way = find_compression(network) if compress else Compression(network, network)
+        scale = error_scale(self.way.narrow) if self.way.steps else scale
         self.kinked = any(lens.facts.kinks for lens in network.lenses())
         self.objective, self.until, self.rtol, self.can_rest = objective, until, rtol, can_rest
         self.max_steps, self.loss_stop, self.keep_states = max_steps, loss_stop, keep_states
-        self.atol = (np.maximum(rtol, 1e-12) if self.kinked else rtol) * error_scale(self.way.narrow)
+        self.atol = (np.maximum(rtol, 1e-12) if self.kinked else rtol) * scale
         with jax.enable_x64(True):
             self.field: AbstractField = field_of(objective, self.way.narrow, self.way.shares)
         self.start = weights_of(self.way.narrow)

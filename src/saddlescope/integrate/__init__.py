@@ -2,8 +2,9 @@
 
 from ._base import AbstractField, AbstractMethod, Attempt
 from .batch import advance_many, shape_of, start_many
-from .driver import Controls, Program, Segment, State, advance, start
+from .driver import Program, advance, start
 from .methods import EXPLICIT, METHODS
+from .state import Controls, Segment, State
 
 __all__ = [
     "EXPLICIT",

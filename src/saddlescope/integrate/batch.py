@@ -13,7 +13,8 @@ from jax import lax
 from jaxtyping import PyTree
 
 from ._base import AbstractField
-from .driver import Controls, Program, Segment, State, Written, first_state, run_segment
+from .driver import COMPILED_FOR, Program, first_state, run_segment
+from .state import Controls, Segment, State
 
 
 def shape_of(field: AbstractField, y: np.ndarray) -> tuple:
@@ -25,8 +26,8 @@ def shape_of(field: AbstractField, y: np.ndarray) -> tuple:
 def start_many(fields: Sequence[AbstractField], ys: Sequence[np.ndarray], controls: Sequence[Controls]) -> list[State]:
     """`start` for every member."""
     with jax.enable_x64(True):
-        states = _start_many(*_stacked((list(fields), list(ys), list(controls))))
-        return _members(states, len(fields))
+        states = _start_many(*_stacked((list(fields), list(ys), [c.packed() for c in controls])))
+        return [State.of(packed) for packed in _members(states, len(fields))]
 
 
 def advance_many(
@@ -34,17 +35,22 @@ def advance_many(
 ) -> list[tuple[State, Segment]]:
     """`advance` for every member; all of them are due for the same program."""
     with jax.enable_x64(True):
-        out = _advance_many(*_stacked((list(fields), list(states), list(controls))), program)
-        return [(state, written.segment()) for state, written in _members(out, len(fields))]
+        parts = (list(fields), [s.packed() for s in states], [c.packed() for c in controls])
+        out = _members(_advance_many(*_stacked(parts), program), len(fields))
+        return [(State.of(packed), Segment.of(*written)) for packed, *written in out]
 
 
-@jax.jit
+@functools.partial(jax.jit, compiler_options=COMPILED_FOR)
 def _start_many(fields: PyTree, ys: PyTree, controls: PyTree) -> PyTree:
-    return _mapped(lambda member: first_state(*member), (fields, ys, controls))
+    def first(member):
+        field, y, asked = member
+        return first_state(field, y, Controls.of(asked)).packed()
+
+    return _mapped(first, (fields, ys, controls))
 
 
-@functools.partial(jax.jit, static_argnames="program")
-def _advance_many(fields: PyTree, states: PyTree, controls: PyTree, program: Program) -> tuple[State, Written]:
+@functools.partial(jax.jit, static_argnames="program", compiler_options=COMPILED_FOR)
+def _advance_many(fields: PyTree, states: PyTree, controls: PyTree, program: Program) -> PyTree:
     return _mapped(lambda member: run_segment(*member, program), (fields, states, controls))
 
 

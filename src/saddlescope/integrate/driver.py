@@ -17,75 +17,34 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from ._base import AbstractField, AbstractMethod, rms
 from .methods import METHODS
-from .sampling import MAX_SAMPLES, SPEED_DECADES, Curve, Ends, first_crossing, hermite_tolerance, put, sample
+from .sampling import MAX_SAMPLES, SPEED_DECADES, Curve, Ends, first_crossing, follows, hermite_tolerance, put, sample
+from .state import Controls, Packed, Segment, State
 from .switching import Switch
 
 #: Steps that change the loss by less than this part of the loss at t = 0 satisfy both promises without a look inside.
 QUIET = 1e-7
+#: Loops of small operations are compiled for one thread: with the default, which lets independent operations run side by side, two threads are busy
+#: passing on work that takes less time than that (measured: 1.3 times as long, and 1.7 times the processor time). Large products use threads all the same.
+COMPILED_FOR = (
+    {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"} if jax.__version_info__ >= (0, 10) else {}
+)
 #: A guard counts as crossed below minus this; guards are dimensionless, so this is rounding.
 GUARD_TOLERANCE = 1e-13
 
 
-class State(NamedTuple):
-    """Everything that the next step depends on; saving and reloading it loses nothing."""
-
-    t: Float[Array, ""]
-    y: Float[Array, " n"]
-    mode: Int[Array, " m"]
-    loss: Float[Array, ""]
-    velocity: Float[Array, " n"]
-    step_size: Float[Array, ""]
-    last_error: Float[Array, ""]
-    accepted: Int[Array, ""]
-    rejected: Int[Array, ""]
-    evaluations: Int[Array, ""]
-    events: Int[Array, ""]
-    failed: Array  # bool: the step size has fallen to rounding
-    hessians: Int[Array, ""]
-    switch: Int[Array, " 4"]  # see `switching.Switch`
-
-
-class Controls(NamedTuple):
-    """What a run asks for; all of it traced, so that one compiled loop serves every tolerance and stop.
-
-    - `rtol`, `atol` [n]: error control, componentwise.
-    - `t_stop`: the exact last time. `loss_stop`, `speed_stop`: stop after the first step at or below.
-    - `loss_scale`: the loss at t = 0, against which the curve's interpolation error is measured.
-    - `steps`: stop after so many accepted steps of this call.
-    """
-
-    rtol: Float[Array, ""]
-    atol: Float[Array, " n"]
-    t_stop: Float[Array, ""]
-    loss_stop: Float[Array, ""]
-    speed_stop: Float[Array, ""]
-    loss_scale: Float[Array, ""]
-    steps: Int[Array, ""]
-
-
-class Segment(NamedTuple):
-    """One call's output: the curve from after the state given, and the states after each accepted step."""
-
-    t: np.ndarray
-    loss: np.ndarray
-    speed: np.ndarray
-    states: np.ndarray  # [steps, n]
-    curve_index: np.ndarray  # [steps]: position in this segment's curve of each state
-
-
 def start(field: AbstractField, y: Float[Array, " n"], controls: Controls) -> State:
-    """The state at t = 0, with a first step from the size of the velocity."""
+    """The state at t = 0 as NumPy arrays, with a first step from the size of the velocity."""
     with jax.enable_x64(True):
-        return _start(field, jnp.asarray(y), controls)
+        return State.of(_read(_start(field, np.asarray(y), controls.packed())))
 
 
-@jax.jit
-def _start(field: AbstractField, y: Array, controls: Controls) -> State:
-    return first_state(field, y, controls)
+@functools.partial(jax.jit, compiler_options=COMPILED_FOR)
+def _start(field: AbstractField, y: Array, controls: Array) -> Packed:
+    return first_state(field, y, Controls.of(controls)).packed()
 
 
 def first_state(field: AbstractField, y: Array, controls: Controls) -> State:
@@ -99,7 +58,8 @@ def first_state(field: AbstractField, y: Array, controls: Controls) -> State:
     zero = jnp.zeros((), jnp.int64)
     one = jnp.ones(())
     counts = (zero, zero, zero + 1, zero, jnp.zeros((), bool), zero)
-    return State(jnp.zeros(()), y, mode, loss, velocity, h, one, *counts, Switch.start().packed())
+    before = jnp.stack([jnp.zeros(()), loss, jnp.linalg.norm(velocity)])
+    return State(jnp.zeros(()), y, mode, loss, velocity, h, one, *counts, Switch.start().packed(), before)
 
 
 def advance(
@@ -126,8 +86,12 @@ def advance(
         raise ValueError(f"stiff = True needs a motion without modes: {type(field).__name__} has them. Leave it out.")
     with jax.enable_x64(True):
         program = Program.of(state, order, steps, stiff, keep_states)
-        state, written = _advance(field, state, controls, program)
-        return state, written.segment()
+        after, *written = _advance(field, state.packed(), controls.packed(), program)
+        return State.of(_read(after)), Segment.of(*written)
+
+
+def _read(packed: Packed) -> Packed:
+    return Packed(*(np.asarray(value) for value in packed))
 
 
 class Program(NamedTuple):
@@ -144,33 +108,16 @@ class Program(NamedTuple):
         return cls(method, steps, order if stiff else None, keep_states)
 
 
-class Written(NamedTuple):
-    """What a compiled segment leaves in its buffers."""
-
-    curve: Curve
-    states: Array
-    index: Array
-    count: Array
-
-    def segment(self) -> Segment:
-        n, size = int(self.count), int(self.curve.size)
-        states = np.asarray(self.states)
-        return Segment(
-            np.asarray(self.curve.t)[:size],
-            np.asarray(self.curve.loss)[:size],
-            np.asarray(self.curve.speed)[:size],
-            states[: min(n, len(states))],
-            np.asarray(self.index)[:n],
-        )
-
-
-@functools.partial(jax.jit, static_argnames="program")
-def _advance(field: AbstractField, state: State, controls: Controls, program: Program) -> tuple[State, Written]:
+@functools.partial(jax.jit, static_argnames="program", compiler_options=COMPILED_FOR)
+def _advance(field: AbstractField, state: Packed, controls: Array, program: Program):
     return run_segment(field, state, controls, program)
 
 
-def run_segment(field: AbstractField, state: State, controls: Controls, program: Program) -> tuple[State, Written]:
-    """One segment, to be compiled."""
+def run_segment(
+    field: AbstractField, packed: Packed, asked: Array, program: Program
+) -> tuple[Packed, Array, Array, Array, Array]:
+    """One segment, to be compiled: the state, and what `Segment.of` reads."""
+    state, controls = State.of(packed), Controls.of(asked)
     method, steps, explicit = METHODS[program.method](), program.steps, program.explicit
     samples = 8 * steps + 2 * MAX_SAMPLES
     curve = Curve.empty(samples)
@@ -201,8 +148,8 @@ def run_segment(field: AbstractField, state: State, controls: Controls, program:
         index = put(index, slot, jnp.where(accepted, curve.size - 1, index[slot]))
         return new, curve, states, index, count + jnp.where(accepted, 1, 0)
 
-    state, *written = lax.while_loop(going, step, (state, curve, states, index, count))
-    return state, Written(*written)
+    state, curve, states, index, count = lax.while_loop(going, step, (state, curve, states, index, count))
+    return state.packed(), jnp.stack(curve[:3]), states, index, jnp.stack([count, curve.size])
 
 
 def _step(
@@ -239,8 +186,8 @@ def _step(
         full = full._replace(step_size=size, switch=switch.packed())
     kept = s._replace(step_size=proposed, rejected=s.rejected + 1, failed=failed, **counts)
 
-    moved = jnp.abs(s.loss - tried.loss) > QUIET * controls.loss_scale
-    turned = jnp.abs(jnp.log10(jnp.linalg.norm(tried.velocity) / jnp.linalg.norm(s.velocity))) > SPEED_DECADES
+    speeds = jnp.linalg.norm(s.velocity), jnp.linalg.norm(tried.velocity)
+    ends = Ends(s.t, h, (s.loss, tried.loss), speeds)
     if field.has_modes:
         before, after = field.guards(s.y, s.mode), field.guards(tried.y, s.mode)
         crossed = (after < -GUARD_TOLERANCE) & (after < before)
@@ -248,23 +195,40 @@ def _step(
     else:
         crossed, event = jnp.zeros((0,), bool), jnp.zeros((), bool)
 
-    def look_inside(curve):
+    # samples of one step go through a small buffer: the whole curve would be copied into and out of every branch
+    some = Curve.empty(MAX_SAMPLES + 3)
+
+    def look_inside():
         at, looks = tried.inside()
         looked = full._replace(evaluations=full.evaluations + looks)
         if not field.has_modes:
-            return _sampled(field, s, looked, at, jnp.ones(()), h, curve, controls)
+            return _sampled(field, s, looked, at, jnp.ones(()), h, some, controls)
         return lax.cond(
             event,
-            lambda curve: _ended(field, s, looked, at, crossed, h, curve, controls),
-            lambda curve: _sampled(field, s, looked, at, jnp.ones(()), h, curve, controls),
-            curve,
+            lambda: _ended(field, s, looked, at, crossed, h, some, controls),
+            lambda: _sampled(field, s, looked, at, jnp.ones(()), h, some, controls),
         )
 
-    def take(curve):
-        return lax.cond(event | moved | turned, look_inside, lambda curve: (full, curve), curve)
+    bends = _stirred(ends, controls) & ~follows(s.before, ends, _allowed(controls))
+    plain = jax.tree.map(lambda a, b: jnp.where(accepted, a, b), full, kept)
+    new, some = lax.cond(accepted & (event | bends), look_inside, lambda: (plain, some))
+    last = jnp.where(some.size > 0, some.last(), jnp.stack([s.t, s.loss, speeds[0]]))
+    if field.has_modes:
+        last = jnp.where(event, jnp.stack([new.t, new.loss, jnp.linalg.norm(new.velocity)]), last)
+    new = new._replace(before=jnp.where(accepted, last, s.before))
+    some = some.add(new.t, new.loss, jnp.linalg.norm(new.velocity), when=accepted)
+    return new, curve.joined(some), accepted
 
-    new, curve = lax.cond(accepted, take, lambda curve: (kept, curve), curve)
-    return new, curve.add(new.t, new.loss, jnp.linalg.norm(new.velocity), when=accepted), accepted
+
+def _allowed(controls: Controls) -> Array:
+    return hermite_tolerance(controls.rtol) * controls.loss_scale
+
+
+def _stirred(ends: Ends, controls: Controls) -> Array:
+    """Whether loss or speed change enough over a stretch for a look inside."""
+    (loss0, loss1), (speed0, speed1) = ends.loss, ends.speed
+    moved = jnp.abs(loss0 - loss1) > QUIET * controls.loss_scale
+    return moved | (jnp.abs(jnp.log10(speed1 / speed0)) > SPEED_DECADES)
 
 
 def _sampled(field, s: State, end: State, at, span, h, curve: Curve, controls: Controls) -> tuple[State, Curve]:
@@ -276,8 +240,7 @@ def _sampled(field, s: State, end: State, at, span, h, curve: Curve, controls: C
 
     speeds = jnp.linalg.norm(s.velocity), jnp.linalg.norm(end.velocity)
     ends = Ends(s.t, span * h, (s.loss, end.loss), speeds)
-    allowed = hermite_tolerance(controls.rtol) * controls.loss_scale
-    curve, calls = sample(lambda x: at(x * span), values, ends, curve, allowed)
+    curve, calls = sample(lambda x: at(x * span), values, ends, curve, _allowed(controls))
     return end._replace(evaluations=end.evaluations + calls), curve
 
 
@@ -286,8 +249,16 @@ def _ended(field, s: State, full: State, at, crossed, h, curve: Curve, controls:
     span, y = first_crossing(field, at, s.mode, crossed)
     loss, velocity = field(y, s.mode)
     before = full._replace(t=s.t + span * h, y=y, loss=loss, velocity=velocity, evaluations=full.evaluations + 2)
-    before, curve = _sampled(field, s, before, at, span, h, curve, controls)
-    curve = curve.add(before.t, before.loss, jnp.linalg.norm(before.velocity))
+    speed = jnp.linalg.norm(velocity)
+    ends = Ends(s.t, span * h, (s.loss, loss), (jnp.linalg.norm(s.velocity), speed))
+    before, curve = lax.cond(
+        _stirred(ends, controls),
+        lambda before, curve: _sampled(field, s, before, at, span, h, curve, controls),
+        lambda before, curve: (before, curve),
+        before,
+        curve,
+    )
+    curve = curve.add(before.t, before.loss, speed)
     mode = field.transition(y, s.mode, crossed & (field.guards(y, s.mode) < 0))
     loss, velocity = field(y, mode)
     return before._replace(mode=mode, loss=loss, velocity=velocity, events=s.events + 1), curve

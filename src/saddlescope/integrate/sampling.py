@@ -15,8 +15,12 @@ HERMITE_PART = 0.02
 LEAST_HERMITE = 2e-9
 #: ... and at most this: files promise 1e-6, and the estimate may be three times too small.
 MOST_HERMITE = 3e-7
+#: A stretch that is not looked into has a cubic whose error is estimated to be smaller than allowed by this factor.
+FOLLOWING = 4.0
 #: At most this many decades of speed between two samples, so that a slowest point is seen.
 SPEED_DECADES = 0.3
+#: ... and at most this many where it goes on as it did.
+STEADY_DECADES = 0.6
 #: At most this many samples a step.
 MAX_SAMPLES = 64
 #: Where in a stretch the first look is: not half way only, where the bend of a stretch that is steepest there would vanish by symmetry.
@@ -43,6 +47,16 @@ class Curve(NamedTuple):
         size = self.size + jnp.where(when, 1, 0)
         return Curve(put(self.t, i, t), put(self.loss, i, loss), put(self.speed, i, speed), size)
 
+    def joined(self, more: "Curve") -> "Curve":
+        """With the samples of another, smaller one; what is behind them is scratch."""
+        parts = zip(self[:3], more[:3], strict=True)
+        return Curve(*(lax.dynamic_update_slice(a, b, (self.size,)) for a, b in parts), self.size + more.size)
+
+    def last(self) -> Float[Array, " 3"]:
+        """t, loss and speed of the latest sample."""
+        i = jnp.maximum(self.size - 1, 0)
+        return jnp.stack([lax.dynamic_index_in_dim(a, i, keepdims=False) for a in (self.t, self.loss, self.speed)])
+
 
 def put(buffer: Array, i: Array, row: Array) -> Array:
     """The buffer with another row i, in place where that is possible. (`.at[i].set` is a scatter, which takes several times as long.)"""
@@ -61,6 +75,35 @@ class Ends(NamedTuple):
 def hermite_tolerance(rtol: Array) -> Array:
     """The error of the curve's cubics that a run of this tolerance is allowed, as a part of the loss at t = 0."""
     return jnp.clip(HERMITE_PART * rtol, LEAST_HERMITE, MOST_HERMITE)
+
+
+def follows(before: Array, ends: Ends, allowed: Array) -> Array:
+    """Whether a stretch goes on as the curve did: then its cubic is accurate without a look inside, and no slowest point hides in it.
+
+    One cubic over the last stretch of the curve and this one together knows nothing of the loss and the slope where they meet: how far it misses them
+    says how far the cubic of this stretch alone is off, which is smaller by a power of the lengths.
+
+    **Arguments:** `before`: t, loss and speed of the sample before this stretch, at its start where there is none; `allowed` as in `sample`.
+    """
+    first, width = ends.t - before[0], ends.width
+    both = first + width
+    x = first / both
+    slopes = tuple(-(speed**2) * both for speed in (before[2], *ends.speed))
+    rise = ends.loss[1] - before[1]
+    value = before[1] + x**2 * (3 - 2 * x) * rise
+    value = value + x * (1 - x) ** 2 * slopes[0] - x**2 * (1 - x) * slopes[2]
+    slope = 6 * x * (1 - x) * rise + (1 - x) * (1 - 3 * x) * slopes[0] + x * (3 * x - 2) * slopes[2]
+    # of a fourth derivative c the joint cubic is off by c/24 first^2 width^2 there, and by c/12 first width (width - first) in the slope, which says nothing
+    # between stretches of one length; the cubic of this stretch by c/384 width^4
+    ratio = width / first
+    unlike = jnp.maximum(jnp.abs(ratio - 1), 0.5)
+    part = jnp.abs(slope - slopes[1]) * width / both / unlike
+    off = ratio**2 * jnp.maximum(jnp.abs(value - ends.loss[0]) / 16, part / 32)
+    # the speed goes on falling, or rising, by as many decades a unit of time: one that turned inside would not
+    decades = jnp.log10(ends.speed[1] / ends.speed[0])
+    turned = decades - ratio * jnp.log10(ends.speed[0] / before[2])
+    steady = (jnp.abs(turned) < SPEED_DECADES) & (jnp.abs(decades) < STEADY_DECADES)
+    return (first > 0) & (FOLLOWING * off <= allowed) & steady
 
 
 def sample(at, values, ends: Ends, curve: Curve, allowed: Array) -> tuple[Curve, Array]:

@@ -1,6 +1,7 @@
 r"""What a network is to everything downstream: a function of one input, named arrays of weights, and lenses on its layers."""
 
 import abc
+from typing import TYPE_CHECKING
 
 import equinox as eqx
 import numpy as np
@@ -19,6 +20,10 @@ class AbstractNetwork(eqx.Module):
     (their named dimensions), `lenses` (one for each hidden layer). Where $f$ is linear in a fixed $\psi(x)$: `psi_name`,
     `psi` and `from_psi`, and squared loss is compressed without loss.
     """
+
+    if not TYPE_CHECKING:
+        # methods as Python makes them: equinox makes a tree of each one that is looked up, which takes as long as ten gradients of a small network
+        __getattribute__ = object.__getattribute__
 
     @abc.abstractmethod
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, " outputs"]: ...
@@ -82,6 +87,9 @@ class AbstractLens(eqx.Module):
 
     **Laws** (tested): `put(*get())` is the same network; `put(u, v)` followed by `get` gives back `u, v`.
     """
+
+    if not TYPE_CHECKING:
+        __getattribute__ = object.__getattribute__  # as there
 
     network: eqx.AbstractVar[AbstractNetwork]
     unit: eqx.AbstractVar[AbstractUnit]

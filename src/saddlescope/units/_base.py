@@ -16,6 +16,9 @@ from jaxtyping import Array, Float
 
 Dims = dict[str, int]
 
+#: Up to so many inputs slices are faster than looking products up one by one, which costs more still in the gradient (measured 2.7 times for 5 inputs).
+FEW = 8
+
 
 class Facts(NamedTuple):
     """What is true of $\\phi(x; u)$ as a function of $u$; held to the formula by one shared test.
@@ -132,7 +135,11 @@ def outer_features(x: Float[Array, " inputs"]) -> Float[Array, " pairs"]:
 
 def outer_weights(u: Float[Array, " inputs"]) -> Float[Array, " pairs"]:
     """$m(u)$ with $m(u) \\cdot$ `outer_features(x)` $= (u \\cdot x)^2$: off-diagonal products count twice."""
-    rows, columns = np.triu_indices(u.shape[0])
+    size = u.shape[0]
+    if size <= FEW:
+        once = np.where(np.arange(size) == 0, 1.0, 2.0)
+        return jnp.concatenate([u[a] * u[a:] * once[: size - a] for a in range(size)])
+    rows, columns = np.triu_indices(size)
     return np.where(rows == columns, 1.0, 2.0) * u[rows] * u[columns]
 
 
