@@ -118,7 +118,7 @@ def linear_runs(
     *,
     singular: bool = True,
 ) -> list[PairRun]:
-    """A linear network on each (pair, seed), in its Krylov space, with theory's ends; `singular`: whether singular values of U are wanted.
+    """A linear network on each (pair, seed), in its Krylov space, with theory's ends for all pixels; `singular`: whether singular values of U are wanted.
 
     **Raises:** `ComputationError` or `ValueError` if a run fails.
     """
@@ -134,11 +134,12 @@ def linear_runs(
         progress=progress,
     )
     read = []
-    for (one, _), (network, objective), run in zip(pairs, made, found, strict=True):
+    for (one, seed), run in zip(pairs, found, strict=True):
         if isinstance(run, Exception):
             raise run
         predicted = np.full(2, np.nan)
-        stages = runs.predict(network, objective, what_if=False).stages
+        # of all pixels, as the levels of the run are: the best map of the Krylov space is not quite that of the pixels
+        stages = runs.predict(*_whole(one, units, scale, seed), what_if=False).stages
         for k, stage in enumerate(stages[:2] if len(stages) == 2 else ()):
             predicted[k] = np.nan if stage.t_end is None else stage.t_end
         values = np.zeros((0, 3))
@@ -150,13 +151,7 @@ def linear_runs(
 
 def all_pixels(one: Pair, units: int, scale: float, seed: int) -> np.ndarray:
     """Ends [2] of the same run with every pixel: the weights of `linear_runs`, and normal ones beside them where that sees nothing."""
-    reduced, _ = _reduced(one, units, scale, seed)
-    arrays = {name: np.asarray(a) for name, a in reduced.arrays().items()}
-    beside = scale * np.random.default_rng(seed).standard_normal((units, one.x.shape[1]))
-    beside -= beside @ one.basis @ one.basis.T
-    whole = network_of("fully_connected", (one.x.shape[1],), 2, {"activation": "linear", "units": units})
-    whole = whole.with_arrays({"u": arrays["u"] @ one.basis.T + beside, "v": arrays["v"]})
-    objective = objective_of(Samples(one.x, one.y), whole)
+    whole, objective = _whole(one, units, scale, seed)
     run = gradient_flow(
         whole, objective, until="settled", rtol=RTOL, stiff=False, loss_stop=_stop(one), keep_states=False
     )
@@ -191,6 +186,17 @@ def _reduced(one: Pair, units: int, scale: float, seed: int) -> tuple[AbstractNe
     network = network_of("fully_connected", (z.shape[1],), 2, {"activation": "linear", "units": units})
     network = gaussian(network, scale=scale, seed=seed)
     return network, objective_of(Samples(z, one.y), network)
+
+
+def _whole(one: Pair, units: int, scale: float, seed: int) -> tuple[AbstractNetwork, Objective]:
+    """The network of all pixels whose weights in the Krylov space are those of `_reduced`."""
+    reduced, _ = _reduced(one, units, scale, seed)
+    arrays = {name: np.asarray(a) for name, a in reduced.arrays().items()}
+    beside = scale * np.random.default_rng(seed).standard_normal((units, one.x.shape[1]))
+    beside -= beside @ one.basis @ one.basis.T
+    whole = network_of("fully_connected", (one.x.shape[1],), 2, {"activation": "linear", "units": units})
+    whole = whole.with_arrays({"u": arrays["u"] @ one.basis.T + beside, "v": arrays["v"]})
+    return whole, objective_of(Samples(one.x, one.y), whole)
 
 
 def _stop(one: Pair) -> float:

@@ -50,6 +50,7 @@ FAILS: dict[bool, set[tuple[str, str]]] = {
         *((family, "plateaus") for family in ("linear", "ReLU", "quadratic", "deep linear")),
         *((family, "heights") for family in ("ReLU", "quadratic", "attention", "deep linear")),
         ("ReLU", "heights, small scale"),
+        *(("linear, non-commuting", name) for name in ("heights", "heights, small scale")),
     },
     True: set(),
 }
