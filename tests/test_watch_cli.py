@@ -186,6 +186,35 @@ def test_a_run_of_ours_is_not_watched_and_nothing_is_overwritten(tmp_path, saved
     assert not (run / "report.html").exists()
 
 
+def test_a_report_of_another_training_is_not_overwritten_and_a_run_takes_no_report_either(tmp_path, capsys):
+    table, other, out = tmp_path / "a.csv", tmp_path / "b.csv", tmp_path / "out"
+    for one in (table, other):
+        one.write_text("step,loss\n" + "".join(f"{k},{1 / (1 + k)}\n" for k in range(40)))
+    assert main(["watch", str(table), "--out", str(out)]) == 0
+    assert main(["watch", str(table), "--out", str(out)]) == 0  # its own again
+    kept = (out / "summary.json").read_text()
+    capsys.readouterr()
+    assert main(["watch", str(other), "--out", str(out)]) == 2
+    assert f"holds the report of {table}," in capsys.readouterr().err
+    spec = tmp_path / "my.toml"
+    assert main(["init", "linear", "--out", str(spec)]) == 0
+    assert main(["run", str(spec), "--out", str(out)]) == 2
+    assert "--out" in capsys.readouterr().err
+    assert (out / "summary.json").read_text() == kept
+
+
+def test_a_small_loss_that_still_falls_is_not_told_to_be_all():
+    step = np.arange(0, 4000, 10)
+    falls = np.where(step < 400, 1.0 - step / 401, 2e-3 * np.exp(-(step - 400) / 1000))
+    rests = np.where(step < 400, 1.0 - step / 401, 2e-3)
+    still, done = (report(Recording.of(loss_step=step, loss=loss)).cards[-1] for loss in (falls, rests))
+    assert (still.kind, done.kind) == ("converged", "converged")
+    assert "still falls" in still.sentence
+    assert "still falls" in still.advice
+    assert still.evidence["fell"] > 2
+    assert done.advice.startswith("stop: nothing is left")
+
+
 def test_a_page_has_one_picture_a_panel_and_none_of_what_was_not_seen(tmp_path):
     report(plateau(), tmp_path)
     page = (tmp_path / "report.html").read_text()

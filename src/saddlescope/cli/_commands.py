@@ -55,6 +55,11 @@ def run(command: Run) -> Exit:
         return Exit.WELL
     out = command.out or Path("out") / command.spec.stem
     _check_writable(out)
+    schema, source = _origin(out / "summary.json")
+    if schema.startswith("saddlescope.watch/"):
+        raise ValueError(
+            f"{out} holds the report of {source or 'a training'}, which a run would overwrite: choose another folder by --out."
+        )
     if (out / "record.nc").exists() and not command.resume:
         _log(f"saddlescope: the run that is in {out} will be replaced")
     with Progress() as progress:
@@ -173,10 +178,13 @@ def watch(command: Watch) -> Exit:
         raise OSError(errno.EINVAL, f"cannot be watched ({' '.join(str(error).split())})", str(command.run)) from error
     out = command.out or Path("out") / command.run.resolve().stem
     _check_writable(out)
-    if not _is_of(out / "summary.json", "saddlescope.watch/"):
-        raise ValueError(
-            f"{out} holds the summary of something else, which a report would overwrite: choose another folder by --out."
-        )
+    schema, before = _origin(out / "summary.json")
+    source = str(recording.facts.get("source") or "")
+    ours = schema.startswith("saddlescope.watch/")
+    # by name: the same file may be asked for from another folder
+    if (schema and not ours) or (before and source and Path(before).name != Path(source).name):
+        what = f"the report of {before}" if ours else "the summary of something else"
+        raise ValueError(f"{out} holds {what}, which this report would overwrite: choose another folder by --out.")
     report = room.report(recording, out)
     if command.json:
         _print_json(report.as_json())
@@ -186,14 +194,15 @@ def watch(command: Watch) -> Exit:
     return Exit.WELL
 
 
-def _is_of(summary: Path, schema: str) -> bool:
-    """Whether a summary, if there is one, is of this schema."""
+def _origin(summary: Path) -> tuple[str, str]:
+    """The schema of a summary and what it was made from, each empty where there is none; "?" for the schema of something else."""
     try:
-        return str(json.loads(summary.read_text(encoding="utf-8")).get("schema", "")).startswith(schema)
+        found = json.loads(summary.read_text(encoding="utf-8"))
+        return str(found.get("schema", "?")), str((found.get("facts") or {}).get("source") or "")
     except FileNotFoundError:
-        return True
+        return "", ""
     except (ValueError, AttributeError):
-        return False
+        return "?", ""
 
 
 def _read_record(path: Path) -> tuple[Any, dict[str, Any]]:

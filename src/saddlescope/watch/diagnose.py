@@ -30,6 +30,8 @@ KINDS = {
     "unknown": "load a checkpoint from it and ask saddlescope.watch.certify_torch(model, probe, targets), or certify_jax, whether it is a saddle or a minimum",
 }
 
+#: What to do where all but a small part is learned, and that part still falls: by more than this factor between the first and last quarter of a stretch.
+STILL, FALLS = "stop if that is good enough: what is left of the loss still falls", 1.1
 #: Kinds that claim something of the point at which weights are, or that nobody knows.
 AT_REST = ("saddle", "converged", "unknown")
 #: A height above this part of the run's first is the first.
@@ -77,7 +79,8 @@ class Card:
     advice: str = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "advice", KINDS[self.kind])
+        falls = self.kind == "converged" and self.evidence.get("fell", 1.0) > FALLS
+        object.__setattr__(self, "advice", STILL if falls else KINDS[self.kind])
 
     @property
     def units(self) -> str:
@@ -188,7 +191,8 @@ def _of_motion(e: dict[str, float], stall: Stall, ahead: Forecast) -> tuple[str,
     if e["push"] > OVERSHOOTS and e["relative_height"] > 0.5:
         return "large learning rate", f"each step should lower the loss by {e['push']:.0%} of itself, and does not"
     if 0 <= e["relative_height"] < LOW_LOSS and not (e["push"] > NOISY and e["spread"] > 5 * STEADY):
-        return "converged", f"the loss is {e['relative_height']:.2g} of what it was"
+        falls = f", and within this stretch still falls, to 1/{e['fell']:.3g}" if e["fell"] > FALLS else ""
+        return "converged", f"the loss is {e['relative_height']:.2g} of what it was{falls}"
     if ahead.status == "law" and ahead.exit is not None and not e["reach"] >= FAR and grown > GROWS:
         low, high = ahead.interval or (ahead.exit, ahead.exit)
         when = f"step {ahead.exit:.0f} ({low:.0f} to {high:.0f})"

@@ -4,6 +4,7 @@ With g the norm of the gradient, W that of all weights, L the loss and $\eta$ th
 
 - `reach` g W / L: by what part of itself the loss would fall if the weights moved by their own size along the slope. Small near a fixed point, of order 1 elsewhere.
 - `push` $\eta g^2 / L$: by what part of itself the loss should fall in one step; `efficiency`: what it falls over that. 1 where steps are short, 0 where they overshoot or noise holds the loss.
+- `fell`: the loss in the first quarter of the stall over that in the last.
 - `norm_growth` d ln |W| / d ln step in the later half of the stall: how fast norms grow. Under cross-entropy no height is reached at rest.
 - `offset`: the squared output over L: small near the origin, and where a bias has learned what it can.
 """
@@ -68,7 +69,7 @@ def _of_losses(recording: Recording, stall: Stall, inside: NDArray) -> dict[str,
     found = {"relative_height": stall.height / start if positive else float("nan"), "alternation": float("nan")}
     found["probe_alternation"] = _parity(recording, stall, inside)
     if loss.size < 8:
-        return found | {"spread": float("nan"), "drift": float("nan")}
+        return found | {"spread": float("nan"), "drift": float("nan"), "fell": float("nan")}
     # what is left of a running mean over five: a trend is no alternation
     change = np.diff(loss)
     centred = change - change.mean()
@@ -78,9 +79,9 @@ def _of_losses(recording: Recording, stall: Stall, inside: NDArray) -> dict[str,
     middle = float(np.median(loss))
     found["spread"] = float(1.4826 * np.median(np.abs(loss - middle))) / abs(middle) if middle else float("nan")
     quarter = max(2, loss.size // 4)
-    found["drift"] = (
-        float(np.median(loss[:quarter]) - np.median(loss[-quarter:])) / abs(middle) if middle else float("nan")
-    )
+    early, late = float(np.median(loss[:quarter])), float(np.median(loss[-quarter:]))
+    found["drift"] = (early - late) / abs(middle) if middle else float("nan")
+    found["fell"] = early / late if min(early, late) > 0 else float("nan")
     return found
 
 

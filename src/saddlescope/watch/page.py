@@ -9,6 +9,7 @@ import numpy as np
 
 from .diagnose import Card, effective_widths
 from .report import Report
+from .stalls import doubt
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 62rem; margin: 0 auto; padding: 1rem; }
@@ -73,7 +74,7 @@ def _card(card: Card) -> str:
     css = "saddle" if card.kind == "saddle" else "converged" if card.kind == "converged" else ""
     lines = [
         f"<div class='card {css}'><div><span class='kind'>{html.escape(card.kind)}</span> at loss {s.height:.4g}, steps {s.start} to {s.end}"
-        f"{', still there' if s.ongoing else ''} (confidence {s.confidence:.2f})</div>",
+        f"{', still there' if s.ongoing else ''}{doubt(s)}</div>",
         f"<div>{html.escape(_sentence(card.sentence))}.</div>",
     ]
     if card.kind == "saddle":

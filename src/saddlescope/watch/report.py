@@ -11,7 +11,7 @@ import numpy as np
 from .diagnose import Card, diagnose, effective_widths
 from .forecast import Forecast, forecast
 from .recording import Recording, plain
-from .stalls import Smooth, find_stalls, smooth
+from .stalls import Smooth, doubt, find_stalls, smooth
 
 SCHEMA = "saddlescope.watch/1"
 #: Forecasts made again at earlier steps, each from what was known then.
@@ -34,6 +34,8 @@ class Report:
         name = r.facts.get("source") or "training"
         steps = int(r.loss_step[-1]) if r.loss_step.size else int(r.step[-1]) if r.step.size else 0
         lines = [f"{name}: {steps} steps, {r.loss.size} losses, {r.step.size} snapshots"]
+        if self.cards and self.series is not None and self.series.of_probe:
+            lines[0] += "; heights are the loss on the probe"
         if self.problem:
             lines.append(self.problem)
         elif not self.cards:
@@ -104,7 +106,7 @@ def _card_lines(card: Card) -> list[str]:
     s = card.stall
     when = f"steps {s.start} to {s.end}{', still there' if s.ongoing else ''}"
     lines = [
-        f"stall at loss {s.height:.4g}, {when} (confidence {s.confidence:.2f}): {card.kind}",
+        f"stall at loss {s.height:.4g}, {when}{doubt(s)}: {card.kind}",
         f"  why: {card.sentence}",
     ]
     if card.kind == "saddle":

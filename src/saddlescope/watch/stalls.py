@@ -18,6 +18,8 @@ from .recording import Recording
 BLOCKS, ENOUGH = 120, 60
 #: A stall ends where the loss has left its height by this part of the next drop, and by so many standard deviations of a block.
 LEFT, DEVIATIONS = 0.1, 4.0
+#: Confidence above which it is not spoken of.
+SURE = 0.95
 #: A stall lasts more blocks than this.
 SHORTEST = 3
 #: A stretch at the end is a stall if it lasts for this part of the run within this part of all that the loss ever fell.
@@ -50,11 +52,12 @@ class Stall:
 
 @dataclass(frozen=True)
 class Smooth:
-    """`step`, `loss` and the standard deviation of the noise of each block, [blocks]; blocks of fewer losses have more of it."""
+    """`step`, `loss` and the standard deviation of the noise of each block, [blocks]; blocks of fewer losses have more of it. `of_probe`: whether the loss is the probe's, not the one handed over."""
 
     step: NDArray
     loss: NDArray
     noise: NDArray
+    of_probe: bool
 
 
 def smooth(recording: Recording) -> Smooth:
@@ -63,7 +66,8 @@ def smooth(recording: Recording) -> Smooth:
     **Raises:** `ValueError` where fewer than 8 finite losses were seen.
     """
     seen = np.isfinite(recording.probe_loss)
-    if seen.sum() >= ENOUGH:
+    of_probe = bool(seen.sum() >= ENOUGH)
+    if of_probe:
         step, loss = recording.step[seen].astype(float), recording.probe_loss[seen]
     else:
         seen = np.isfinite(recording.loss)
@@ -78,7 +82,7 @@ def smooth(recording: Recording) -> Smooth:
     bends = np.diff(middle, 2)
     noise = float(1.4826 * np.median(np.abs(bends)) / np.sqrt(6)) if bends.size else 0.0
     count = np.array([np.count_nonzero(block == b) for b in kept])
-    return Smooth(at, middle, noise * np.sqrt(np.maximum(np.median(count) / count, 1.0)))
+    return Smooth(at, middle, noise * np.sqrt(np.maximum(np.median(count) / count, 1.0)), of_probe)
 
 
 def _edges(step: NDArray) -> NDArray:
@@ -167,3 +171,8 @@ def _slopes(t: NDArray, loss: NDArray) -> NDArray:
         x = t[near] - t[near].mean()
         found[k] = float(x @ (loss[near] - loss[near].mean())) / float(x @ x)
     return found
+
+
+def doubt(stall: Stall) -> str:
+    """In words, that a stall may be none; nothing where that is sure."""
+    return "" if stall.confidence >= SURE else f" (a stall with confidence {stall.confidence:.2f})"
