@@ -380,6 +380,16 @@ def test_a_run_without_stages_has_a_table_too():
     assert stages_table(empty).splitlines()[-1] == "0 stages; ended: time, loss -"
 
 
+def test_a_run_without_stages_says_what_theory_has_against_it():
+    outside = {"prediction": {"outside": ["units: of order 1", "directions: needs learning_rate x rate below 1"]}}
+    empty = {"stages": [], "end": {"height": None}, "ended": "steps", "final_loss": 0.4, "cause": "none"} | outside
+    lines = stages_table(empty).splitlines()
+    assert [line for line in lines if "no theory" in line] == [
+        "no theory: directions: needs learning_rate x rate below 1"
+    ]
+    assert "no theory" not in stages_table(SUMMARY | outside)
+
+
 def test_progress_in_a_file_is_a_line_now_and_then(capsys):
     with Progress() as progress:
         for step in range(1000):

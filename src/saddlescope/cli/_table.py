@@ -58,6 +58,9 @@ def stages_table(summary: Mapping[str, Any]) -> str:
     named = [*((str(n), s) for n, s in enumerate(summary["stages"], start=1)), ("end", end)]
     words = [f"{name}: {_sentence(stage)}" for name, stage in named if "certificate" in stage]
     words += [_unseen(stage) for stage in summary.get("predicted_only") or ()]
+    # steps that are too long are why a run of descent may show no stage
+    refused = (summary.get("prediction") or {}).get("outside") or ()
+    words += [f"no theory: {reason}" for reason in refused if not count and "learning_rate" in reason]
     legend = [LEGEND] if count else []
     lines = [aligned([head, *rows]), *words, *legend, f"{count} stage{'' if count == 1 else 's'}{cause}; {ended}"]
     return "\n".join(lines)
