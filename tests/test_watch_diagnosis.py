@@ -500,3 +500,17 @@ def test_layers_that_are_not_asked_for_silent_units_say_why():
     assert "heads" in found.not_asked["heads"]
     assert not any(name.startswith("heads.") for name in found.not_asked)
     assert found.as_json()["not_asked"] == found.not_asked
+
+
+def test_a_short_first_stall_is_seen_in_snapshots_that_thin_out():
+    """As a recorder's do: dense at first, then one in twenty steps. Blocks of the same number of steps all along would hold the stall and its end."""
+    step = np.unique(np.concatenate([np.arange(0, 120, 2), np.arange(120, 6000, 20)]))
+    loss = 1e-3 + (1 - 1e-3) / (1 + np.exp(np.clip((step - 60) / 4.0, -60, 60)))
+    every = np.arange(6000)
+    both = Recording.of(
+        step=step, probe_loss=loss, loss_step=every, loss=np.interp(every, step, loss), weights=WEIGHTS, layers=LAYERS
+    )
+    first = find_stalls(both)[0]
+    assert first.start <= 5
+    assert 30 <= first.end <= 70  # half of the drop is at 60
+    assert first.height == pytest.approx(1.0, abs=0.05)

@@ -86,11 +86,14 @@ def smooth(recording: Recording) -> Smooth:
 
 
 def _edges(step: NDArray) -> NDArray:
-    """Where blocks begin: short ones early, then of equal duration."""
-    span = step[-1] - step[0]
+    """Where blocks begin: short ones early, then of equal duration, each of two values at least, however these are spread."""
+    after = step - step[0]
+    span = after[-1]
     found = [0.0]
     while found[-1] < span:
-        found.append(found[-1] + max(min(span / BLOCKS, EARLY * found[-1]), 2.0 * span / max(step.size, 1)))
+        here = min(int(np.searchsorted(after, found[-1])), after.size - 3)
+        two = float(after[here + 2] - after[here])
+        found.append(found[-1] + max(min(span / BLOCKS, EARLY * found[-1]), two, 1e-6 * span))
     return step[0] + np.array(found[1:])
 
 
