@@ -523,6 +523,9 @@ def test_a_run_interrupted_anywhere_goes_on_bit_for_bit(where, k, long_run, monk
     assert part.ended == "interrupted"
     assert part.checkpoint
     np.testing.assert_array_equal(part.loss, whole.loss[: len(part.loss)])
+    earlier = {k: v for k, v in part.checkpoint.items() if k != "before"}
+    with pytest.raises(ValueError, match="before is missing"):
+        gradient_flow(network, loss, can_rest=small.rests_on(loss), resume=earlier, **options)
     rest = gradient_flow(network, loss, can_rest=small.rests_on(loss), resume=part.checkpoint, **options)
     same(rest, whole)
 

@@ -141,6 +141,10 @@ class Motion:
             self.curve = [np.array([[0.0], [self.loss0], [speed]])]
             self.keeper.add(0, self.loss0, speed, self.start)
             self.watch = Watch(peak=speed)
+        elif missing := [k for k in (*State._fields, "curve", "watch") if k not in resume]:
+            raise ValueError(
+                f"resume needs a checkpoint of this version: {', '.join(missing)} is missing, as in one that an earlier version saved. Start again without it."
+            )
         else:
             self.state = State(**{k: np.asarray(resume[k]) for k in State._fields})
             self.curve = [resume["curve"]]
