@@ -58,8 +58,8 @@ EXPONENT = 0.25
 
 #: (panel, claim) that are known to fail, of the full list and of the quick one: findings, not to be tuned away.
 FAILS: dict[bool, set[tuple[str, str]]] = {
-    # parity and attention abstain in half of their trainings: units still turn
-    False: {("held out", "abstention")},
+    # parity and attention abstain in half of their trainings: units still turn; one family's width, fitted again, differs by 0.7%
+    False: {("held out", "abstention"), ("intervals", "widths")},
     # of one or two trainings each: a family of which one forecast is off has no better median
     True: {
         ("parity MLP", "error"),
