@@ -152,8 +152,8 @@ def seen_on(
     for k, (plateau, visit) in enumerate(zip(plateaus, visits, strict=True)):
         high, low = heights[k], heights[k + 1]
         level, doubt = 0.5 * (high + low), 0.5 * (doubts[k] + doubts[k + 1])
-        begin, end = crossing(low + 0.9 * (high - low)), crossing(low + 0.1 * (high - low))
-        width = end - begin if begin is not None and end is not None else None
+        begun, done = crossing(low + 0.9 * (high - low)), crossing(low + 0.1 * (high - low))
+        width = done - begun if begun is not None and done is not None else None
         slack = _between(crossing, level - doubt, level + doubt) if doubt else 0.0
         end = crossing(level)
         found.append(

@@ -9,7 +9,7 @@ import numpy as np
 from ...series import Plateau, find_plateaus
 from .._base import AbstractPredictor, Cost, PredictedEnd, PredictedStage, Prediction, Problem, outside
 from ..crowds.any_unit import AnyUnit
-from ..curve import Curve
+from ..curve import REACH, Curve
 from .reduced import Growth, course, enough, growth, representatives
 
 #: The two choices differ by this many times the error of the second, at least: measured (docs/theory_units.md).
@@ -20,8 +20,6 @@ MOST_NUMBERS = 3e5
 SOLVER = 1e-6
 #: Heights of the two choices that differ by more than this part of the whole drop are not of one plateau.
 SAME = 0.02
-#: A height is that of the reduced curve, where the run may have read a fixed point near it: within this part of the drop beside it.
-REACH = 0.25
 #: Of the loss of f = 0: known to rounding.
 ROUNDING = 1e-12
 
