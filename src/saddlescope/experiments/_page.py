@@ -19,7 +19,7 @@ a { color: #0b5394; } code { background: var(--ground); padding: .05rem .25rem; 
 img { max-width: 100%; height: auto; display: block; } figure { margin: 0 0 1rem; } figcaption { font-size: .85rem; color: var(--soft); }
 .key { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; padding: 0; margin: .6rem 0; list-style: none; font-size: .9rem; }
 .index { border-collapse: collapse; width: 100%; } .index td, .index th { text-align: left; vertical-align: top; padding: .45rem .7rem .45rem 0; border-bottom: 1px solid var(--line); }
-.index th { font-weight: 400; } .verdict { font-weight: 600; white-space: nowrap; } .squares { display: flex; flex-wrap: wrap; gap: 2px; max-width: 34rem; }
+.index th { font-weight: 400; } .verdict { font-weight: 600; white-space: nowrap; } .count { white-space: nowrap; } .squares { display: flex; flex-wrap: wrap; gap: 2px; max-width: 34rem; }
 .s { display: inline-block; width: 1.05rem; height: 1.05rem; line-height: 1.05rem; text-align: center; color: #fff; font-size: .7rem; border-radius: 2px; text-decoration: none; font-weight: 700; }
 .s.holds { background: #00805f; } .s.fails { background: #b8450f; } .s.conditional { background: #8a6000; } .s.news { outline: 2px solid var(--news); outline-offset: 1px; }
 a.s, span.s { color: #fff !important; } .holds { color: var(--holds); } .fails { color: var(--fails); } .conditional { color: var(--part); } .news { color: var(--news); }
@@ -106,7 +106,7 @@ def _index(outcomes: Mapping[str, tuple[str, Outcome]]) -> str:
         good = sum(c.outcome == "holds" for c in outcome.claims)
         rows.append(
             f"<tr><th scope='row'><a href='#{_id(name)}'>{html.escape(title)}</a></th>"
-            f"<td class='verdict {look}'>{words}</td><td>{good} of {len(outcome.claims)}</td>"
+            f"<td class='verdict {look}'>{words}</td><td class='count'>{good} of {len(outcome.claims)}</td>"
             f"<td><div class='squares'>{squares}</div></td></tr>"
         )
     key += f"<li>{NUMBERS}</li>"
