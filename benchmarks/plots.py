@@ -80,6 +80,7 @@ def precision(curves: list[dict], path: Path) -> None:
         column[1].set(xlabel="gradients + Hessians")
         for axes in column:
             axes.set(xscale="log", yscale="log")
+            axes.xaxis.set_minor_formatter(NullFormatter())  # they run into each other
             axes.grid(alpha=0.3)
     for axes in grid[:, 0]:
         axes.set_ylabel("largest relative error of a stage end")

@@ -14,7 +14,16 @@ from cases import DEEP, LAYERS, ids, inputs
 from reference.rosenbrock import rosenbrock_step
 from saddlescope.flow import gradient_flow
 from saddlescope.integrate import METHODS, AbstractField, advance, start
-from saddlescope.integrate.switching import FIRST_PATIENCE, LONGEST_PATIENCE, PATIENCE, PRESSED, SHORT, Switch, worth
+from saddlescope.integrate.switching import (
+    FIRST_PATIENCE,
+    LONGEST_PATIENCE,
+    PATIENCE,
+    PRESSED,
+    SHORT,
+    Switch,
+    shortest_patience,
+    worth,
+)
 from saddlescope.objective import build, hessian
 from saddlescope.runs import prepare
 from saddlescope.series import crossing_time
@@ -173,14 +182,14 @@ class TestSwitch:
         )
 
     def test_explicit_steps_pressed_for_long_enough_hand_over(self, x64):
-        switch = Switch.start()
+        switch = Switch.start(60)
         for step in range(FIRST_PATIENCE):
             assert int(switch.stiff) == 0, step
             switch, _ = self.after(switch, 8, 1.01 * PRESSED * 6.1)
         assert int(switch.stiff) == 1
 
     def test_steps_below_the_limit_never_do(self, x64):
-        switch = Switch.start()
+        switch = Switch.start(60)
         for _ in range(2 * FIRST_PATIENCE):
             switch, _ = self.after(switch, 8, 0.99 * PRESSED * 6.1)
         assert int(switch.stiff) == 0
@@ -204,7 +213,12 @@ class TestSwitch:
         worn = Switch(*(jnp.asarray(v) for v in (1, SHORT - 1, LONGEST_PATIENCE, 98)))
         assert int(self.after(worn, "rosenbrock", 0.1)[0].patience) == LONGEST_PATIENCE
         paid = Switch(*(jnp.asarray(v) for v in (1, SHORT - 1, 4 * PATIENCE, 10)))
-        assert int(self.after(paid, "rosenbrock", 0.1)[0].patience) == PATIENCE
+        assert int(self.after(paid, "rosenbrock", 0.1)[0].patience) == shortest_patience(60) > PATIENCE
+
+    def test_where_stiff_steps_are_dear_more_explicit_ones_come_first(self, x64):
+        assert shortest_patience(4) == PATIENCE
+        assert int(Switch.start(4).patience) == FIRST_PATIENCE
+        assert int(Switch.start(300).patience) == shortest_patience(300) > 4 * worth(300) - 1
 
 
 # with psi and without, one feature and several, one output and several; the others at full count

@@ -59,7 +59,7 @@ def first_state(field: AbstractField, y: Array, controls: Controls) -> State:
     one = jnp.ones(())
     counts = (zero, zero, zero + 1, zero, jnp.zeros((), bool), zero)
     before = jnp.stack([jnp.zeros(()), loss, jnp.linalg.norm(velocity)])
-    return State(jnp.zeros(()), y, mode, loss, velocity, h, one, *counts, Switch.start().packed(), before)
+    return State(jnp.zeros(()), y, mode, loss, velocity, h, one, *counts, Switch.start(y.shape[0]).packed(), before)
 
 
 def advance(

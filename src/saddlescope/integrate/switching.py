@@ -17,6 +17,9 @@ PRESSED = 0.6
 #: Pressed steps before a change (Hairer & Wanner, IV.2, take as many), before the first one (a short tail is not worth compiling another program), and
 #: how far a change that did not pay raises that number.
 PATIENCE, FIRST_PATIENCE, LONGEST_PATIENCE = 15, 60, 960
+#: A change takes about so many stiff steps that are still too short; as much is spent on pressed steps before it, so that one that does not pay costs no
+#: more than twice what was needed. (Measured on quadratic units and attention: 8 and more wait too long, and 0 changes to and fro.)
+RUN_UP = 4
 #: Stiff steps that are too short in a row before the explicit method takes over.
 SHORT = 3
 #: A step that is to be longer by this factor than the last is on its way: the first stiff steps are as short as explicit ones.
@@ -28,6 +31,11 @@ TRIAL = 12
 def worth(num_weights: int) -> float:
     """About how many explicit steps a Rosenbrock step of so many weights costs, where a gradient costs little: timed 2.2, 5.5, 3.9 and 42 of them at 16, 60, 72 and 225 weights."""
     return 1.0 + num_weights / 25 + (num_weights / 38) ** 2
+
+
+def shortest_patience(num_weights: int) -> int:
+    """Pressed steps before a change that nothing speaks against."""
+    return max(PATIENCE, round(RUN_UP * worth(num_weights)))
 
 
 class Switch(NamedTuple):
@@ -45,9 +53,9 @@ class Switch(NamedTuple):
     since: Array
 
     @classmethod
-    def start(cls) -> "Switch":
+    def start(cls, num_weights: int) -> "Switch":
         zero = jnp.zeros((), jnp.int64)
-        return cls(zero, zero, zero + FIRST_PATIENCE, zero)
+        return cls(zero, zero, zero + max(FIRST_PATIENCE, shortest_patience(num_weights)), zero)
 
     @classmethod
     def of(cls, packed: Int[Array, " 4"]) -> "Switch":
@@ -77,7 +85,8 @@ class Switch(NamedTuple):
             evidence = jnp.where(short, self.evidence + 1, 0)
             change = evidence >= SHORT
             hasty = accepted - self.since < TRIAL
-            patience = jnp.where(hasty, jnp.minimum(2 * self.patience, LONGEST_PATIENCE), PATIENCE)
+            doubled = jnp.minimum(2 * self.patience, LONGEST_PATIENCE)
+            patience = jnp.where(hasty, doubled, shortest_patience(n))
             changed = Switch(0 * one, 0 * one, patience, accepted + 1)
             fits = 0.9 * reach * h / jnp.where(stretch > 0, stretch, reach)
             size = jnp.where(change, jnp.minimum(size, fits), size)
