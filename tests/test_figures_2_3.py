@@ -11,6 +11,7 @@ from saddlescope.experiments import _figure_2_claims as claims_of
 from saddlescope.experiments import _figure_2_width as width_of
 from saddlescope.experiments._three_modes import ATTENTION, LINEAR, Setting, follow, saddle_losses
 from saddlescope.specs import read_spec
+from saddlescope.tasks import Digits
 
 
 @pytest.fixture(scope="module")
@@ -199,3 +200,13 @@ def test_bounds_do_not_come_from_the_data():
     assert pytest.approx(np.log(1.1) / np.log(2)) == width_of.LITTLE
     assert claims_of.EXPONENTIAL[1] < claims_of.AFTER_A_PLATEAU[0]
     assert np.log(2) / np.log(10) < claims_of.EXPONENTIAL[1]
+
+
+def test_images_from_a_file_are_read_as_those_of_the_package_are(tmp_path):
+    whole = Digits(source="sklearn", classes=tuple(range(10))).data("vectors")
+    np.savez(tmp_path / "own.npz", x=whole.x.reshape(-1, 8, 8), y=np.argmax(whole.y, axis=1))
+    own, ours = _digit_pairs.pair("mnist", (3, 5), file=tmp_path / "own.npz"), _digit_pairs.pair("sklearn", (3, 5))
+    assert np.array_equal(own.x, ours.x)
+    assert np.array_equal(own.y, ours.y)
+    assert own.s == pytest.approx(ours.s, rel=1e-14)
+    assert "own.npz, 7 units" in _digit_pairs.described("mnist", 7, tmp_path / "own.npz")

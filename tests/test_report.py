@@ -4,6 +4,7 @@ import html.parser
 import json
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from saddlescope import experiments
@@ -187,17 +188,22 @@ def rooms(monkeypatch, tmp_path):
         return SimpleNamespace(NAME=name, TITLE=name.upper(), reproduce=reproduce)
 
     broken = set()
-    monkeypatch.setattr(experiments, "EXPERIMENTS", {name: experiment(name) for name in "abc"})
+    made_up = {name: experiment(name) for name in "abc"}
+    monkeypatch.setattr(experiments, "EXPERIMENTS", made_up)
     source = ["first"]
     monkeypatch.setattr(_finished, "source", lambda: source[0])
     said = []
 
-    def run(quick=True, fresh=False, names=()):
+    def run(quick=True, fresh=False, names=(), digits=None):
         calls.clear()
-        rows = experiments.reproduce(names, tmp_path, quick, lambda part, text: said.append((part, text)), fresh=fresh)
+        rows = experiments.reproduce(
+            names, tmp_path, quick, lambda part, text: said.append((part, text)), fresh=fresh, digits=digits
+        )
         return calls.copy(), rows
 
-    return SimpleNamespace(run=run, broken=broken, source=source, out=tmp_path, calls=calls, said=said)
+    return SimpleNamespace(
+        run=run, experiments=made_up, broken=broken, source=source, out=tmp_path, calls=calls, said=said
+    )
 
 
 def test_what_is_done_is_not_done_again(rooms):
@@ -229,6 +235,40 @@ def test_nothing_stale_is_shown(rooms):
     assert rooms.run(quick=False)[0] == ["a", "b", "c"]
     rooms.source[0] = "second"
     assert rooms.run(quick=False)[0] == ["a", "b", "c"]
+
+
+def _images(path, grey=1.0):
+    labels = np.repeat(np.arange(10), 2)
+    np.savez(path, x=np.full((20, 3, 3), grey), y=labels)
+    return path
+
+
+def test_images_of_ones_own_go_to_the_experiments_that_read_them_and_count_as_their_source(rooms, tmp_path):
+    file = _images(tmp_path / "own.npz")
+    rooms.experiments["b"].DIGITS = True
+    given = []
+    plain = rooms.experiments["b"].reproduce
+    rooms.experiments["b"].reproduce = lambda *args, digits=None: (given.append(digits), plain(*args))[1]
+    assert rooms.run(digits=file)[0] == ["a", "b", "c"]
+    assert given == [file]
+    assert rooms.run(digits=file)[0] == []
+    assert rooms.run()[0] == ["b"]  # what comes with the package is another source
+    assert given == [file, None]
+    rooms.run(digits=file)
+    _images(file, 0.5)
+    assert rooms.run(digits=file)[0] == ["b"]
+
+
+def test_images_that_cannot_be_read_or_that_nobody_would_read_are_refused_before_anything_runs(rooms, tmp_path):
+    with pytest.raises(ValueError, match="found only a, b, c"):
+        rooms.run(digits=_images(tmp_path / "own.npz"))
+    rooms.experiments["b"].DIGITS = True
+    with pytest.raises(FileNotFoundError):
+        rooms.run(digits=tmp_path / "none.npz")
+    np.savez(tmp_path / "few.npz", x=np.ones((4, 3, 3)), y=np.arange(4))
+    with pytest.raises(ValueError, match=r"digits that are in .*few\.npz"):
+        rooms.run(digits=tmp_path / "few.npz")
+    assert rooms.calls == []
 
 
 def test_an_interrupted_reproduction_has_a_report_and_goes_on(rooms):

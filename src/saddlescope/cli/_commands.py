@@ -145,6 +145,7 @@ def reproduce(command: Reproduce) -> Exit:
             fresh=command.fresh,
             workers=workers,
             begin=runs.keep_compiled_programs,
+            digits=command.digits,
         )
     if command.json:
         _print_json({"schema": "saddlescope.claims/1", "quick": command.quick, "claims": claims})

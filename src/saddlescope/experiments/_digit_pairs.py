@@ -6,6 +6,7 @@ all the pixels but for what the powers left out do, and for pixels outside, whic
 """
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -79,9 +80,10 @@ class PairRun(NamedTuple):
         return float(self.predicted[1] - self.predicted[0])
 
 
-def pair(source: str, classes: tuple[int, int], per_class: int | None = None) -> Pair:
-    """Reads two classes and what theory needs of them."""
-    data = Digits(source=source, classes=classes, per_class=per_class).data("vectors")  # type: ignore[arg-type]
+def pair(source: str, classes: tuple[int, int], per_class: int | None = None, file: Path | None = None) -> Pair:
+    """Reads two classes, from `file` if there is one, and what theory needs of them."""
+    own = None if file is None else str(file)
+    data = Digits(source=source, classes=classes, per_class=per_class, file=own).data("vectors")  # type: ignore[arg-type]
     if not isinstance(data, Samples):
         raise TypeError("digits are samples")
     x = data.x[:, np.any(data.x != 0, axis=0)]  # a pixel that is never lit moves nothing
@@ -94,6 +96,13 @@ def pair(source: str, classes: tuple[int, int], per_class: int | None = None) ->
     total = np.mean(np.sum(y**2, axis=1))
     losses = 0.5 * (total - np.concatenate([[0.0], np.cumsum(gains)]))
     return Pair(classes, x, y, np.linalg.svd(b, compute_uv=False), losses, krylov(sigma, b, POWERS))
+
+
+def described(source: str, units: int, file: Path | None) -> str:
+    """Images and network, for the report."""
+    if file is not None:
+        return f"Images of {file.name}, {units} units; the outcomes expected are those of the images that come with the package"
+    return f"MNIST, 784-{units}-2" if source == "mnist" else f"the 8 x 8 digits of scikit-learn, 64-{units}-2 (quick)"
 
 
 def krylov(sigma: np.ndarray, b: np.ndarray, powers: int) -> np.ndarray:

@@ -36,15 +36,17 @@ def source() -> str:
     return total.hexdigest()
 
 
-def key(name: str, quick: bool) -> str:
-    return hashlib.sha256(json.dumps([name, quick, source()]).encode()).hexdigest()
+def key(name: str, quick: bool, images: Path | None = None) -> str:
+    """`images`: a file of the user's own that the experiment reads."""
+    own = [images.name, _hash(images)] if images is not None else []
+    return hashlib.sha256(json.dumps([name, quick, source(), *own]).encode()).hexdigest()
 
 
-def load(name: str, out: Path, quick: bool) -> Outcome | None:
+def load(name: str, out: Path, quick: bool, images: Path | None = None) -> Outcome | None:
     """The outcome of an experiment that is done and still true; None otherwise, whatever the reason."""
     try:
         stored = json.loads((out / FOLDER / f"{name}.json").read_text(encoding="utf-8"))
-        if stored["key"] != key(name, quick):
+        if stored["key"] != key(name, quick, images):
             return None
         if any(_hash(out / place) != digest for place, digest in stored["sums"].items()):
             return None
@@ -55,11 +57,11 @@ def load(name: str, out: Path, quick: bool) -> Outcome | None:
         return None
 
 
-def save(name: str, outcome: Outcome, out: Path, quick: bool) -> None:
+def save(name: str, outcome: Outcome, out: Path, quick: bool, images: Path | None = None) -> None:
     """Keeps an outcome; the file is whole or not there."""
     places = {kind: [_place(path, out) for path in getattr(outcome, kind)] for kind in ("pictures", "files")}
     stored = {
-        "key": key(name, quick),
+        "key": key(name, quick, images),
         "claims": [dataclasses.asdict(claim) for claim in outcome.claims],
         "sums": {place: _hash(out / place) for place in (*places["pictures"], *places["files"])},
         "table": outcome.table,

@@ -25,9 +25,11 @@ import numpy as np
 from .. import plots
 from . import _rows
 from ._base import Claim, Outcome, Progress, claim, expecting
-from ._digit_pairs import Pair, PairRun, linear_runs, pair, relu_run
+from ._digit_pairs import Pair, PairRun, described, linear_runs, pair, relu_run
 
 NAME = "figure-3"
+#: It can be given images.
+DIGITS = True
 TITLE = "Figure 3: real digits: two singular values grow, at one drop each"
 
 PAIRS = ((0, 1), (4, 9), (3, 5))
@@ -60,12 +62,12 @@ FULL = Plan("mnist", 1000, 10, 3, 200)
 QUICK = Plan("sklearn", 100, 3, 3, 600)
 
 
-def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
+def reproduce(out: Path, quick: bool, progress: Progress, digits: Path | None = None) -> Outcome:
     """Trains both networks on three pairs, checks each claim and draws loss and singular values."""
     plan = QUICK if quick else FULL
     out.mkdir(parents=True, exist_ok=True)
-    progress(0.0, f"figure 3: reading {plan.source}")
-    pairs = [pair(plan.source, classes) for classes in PAIRS]
+    progress(0.0, f"figure 3: reading {digits or plan.source}")
+    pairs = [pair(plan.source, classes, file=digits) for classes in PAIRS]
     progress(0.1, "figure 3: linear networks")
     seeds = range(plan.seeds)
     linear = linear_runs([(one, seed) for one in pairs for seed in seeds], plan.units, SCALE)
@@ -91,7 +93,7 @@ def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
         for (network, name), runs_of in found.items()
     }
     figure = plots.drops(panels, columns=len(pairs))
-    kind = "the 8 x 8 digits of scikit-learn, 64-100-2 (quick)" if quick else "MNIST, 784-1000-2"
+    kind = described(plan.source, plan.units, digits)
     setting = f"{kind}; {plan.seeds} seeds of linear networks, {plan.relu_seeds} of ReLU.\n\n{__doc__}"
     return Outcome(claims, list(plots.save(figure, out / NAME)), _table(pairs, found), setting)
 

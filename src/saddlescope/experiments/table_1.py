@@ -17,10 +17,12 @@ from scipy.stats import rankdata
 from .. import plots
 from . import _rows
 from ._base import Claim, Outcome, Progress, claim, expecting
-from ._digit_pairs import Pair, PairRun, all_pixels, linear_runs, pair
+from ._digit_pairs import Pair, PairRun, all_pixels, described, linear_runs, pair
 from .figure_3 import PAIRS, SCALE
 
 NAME = "table-1"
+#: It can be given images.
+DIGITS = True
 TITLE = "Table 1: pairs of digits that look alike wait longer on the second plateau"
 
 #: Rank correlation of duration and second singular value: nearly perfect, the rest being what s2 alone does not say.
@@ -45,12 +47,12 @@ FULL = Plan("mnist", 1000, 10)
 QUICK = Plan("sklearn", 100, 2)
 
 
-def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
+def reproduce(out: Path, quick: bool, progress: Progress, digits: Path | None = None) -> Outcome:
     """Trains a linear network on every pair, asks theory about each, and draws duration against the second singular value."""
     plan = QUICK if quick else FULL
     out.mkdir(parents=True, exist_ok=True)
-    progress(0.0, f"table 1: reading {plan.source}")
-    pairs = [pair(plan.source, classes) for classes in itertools.combinations(range(10), 2)]
+    progress(0.0, f"table 1: reading {digits or plan.source}")
+    pairs = [pair(plan.source, classes, file=digits) for classes in itertools.combinations(range(10), 2)]
     several = [one for one in pairs if one.classes in PAIRS or one.classes[::-1] in PAIRS]
     asked = [(one, 0) for one in pairs] + [(one, seed) for one in several for seed in range(1, plan.seeds)]
     found = linear_runs(
@@ -69,7 +71,7 @@ def reproduce(out: Path, quick: bool, progress: Progress) -> Outcome:
     figure = plots.measured_lines(
         [[_panel(pairs, found[: len(pairs)])]], "second plateau  (learning rate x steps)", linear=True
     )
-    kind = "8 x 8 digits of scikit-learn, 64-100-2 (quick)" if quick else "MNIST, 784-1000-2"
+    kind = described(plan.source, plan.units, digits)
     setting = f"{kind}; {plan.seeds} seeds for three pairs.\n\n{__doc__}"
     return Outcome(claims, list(plots.save(figure, out / NAME)), _table(pairs, found, several, plan.seeds), setting)
 

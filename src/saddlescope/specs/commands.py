@@ -100,6 +100,14 @@ class Reproduce:
         False
     )
     fresh: Annotated[bool, arg(help="compute again what is done already in DIR", help_behavior_hint="")] = False
+    digits: Annotated[
+        Path | None,
+        arg(
+            metavar="FILE",
+            help="images of digits of your own for figure-3 and table-1: a .npz with x and y, or MNIST's ...images-idx3-ubyte(.gz) with its labels beside it",
+            help_behavior_hint="(default: those that come with the package)",
+        ),
+    ] = None
     workers: Annotated[
         int,
         arg(metavar="N", help="experiments at a time", help_behavior_hint="(default: as many as there are cores)"),
