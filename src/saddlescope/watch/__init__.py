@@ -5,7 +5,7 @@ from .diagnose import KINDS, Card, diagnose
 from .forecast import Forecast, forecast
 from .offline import read
 from .recording import Recording
-from .report import Report, report
+from .report import Report, nothing_seen, report
 from .stalls import Stall, find_stalls
 from .watcher import Watcher
 
@@ -23,6 +23,7 @@ __all__ = [
     "diagnose",
     "find_stalls",
     "forecast",
+    "nothing_seen",
     "read",
     "report",
 ]

@@ -54,7 +54,8 @@ class Forecast:
 
     - `step`: the last snapshot that was used; `status`: law | heuristic | over | abstains; `reason`: in words, why.
     - `exit`: the step; `interval`: 80%; both None where it abstains or is over. `confidence` of the interval.
-    - `order`: how many layers are small against what will be learned; 2: the wait grows like a logarithm of the scale, r > 2: like its power 2 - r.
+    - `order`: how many layers are small against what will be learned, where the laws that fit agree by `COVERAGE` of their weight, otherwise None; `orders`: those that hold that much weight together. With the scale of
+      these layers alone the wait of order 2 grows like a logarithm, that of order r > 2 like the power 2 - r; with that of all layers as `wait` says.
     - `layers`: names of the weights that share the gain; `fall`: the part of the height that counts as left.
     - `evidence`: numbers.
     """
@@ -69,9 +70,36 @@ class Forecast:
     layers: tuple[str, ...] = ()
     fall: float = FALL
     evidence: dict[str, float] = field(default_factory=dict)
+    orders: tuple[int, ...] = ()
+
+    @property
+    def of_order(self) -> str:
+        """The order in words."""
+        return (
+            f"order {' or '.join(map(str, self.orders))}, undecided" if len(self.orders) > 1 else f"order {self.order}"
+        )
+
+    @property
+    def wait(self) -> str:
+        """How the wait depends on the scale, in words; empty where no order was read.
+
+        Where the layers are known (status "law") and all of them made smaller, the large ones become small in the end, and before that slow the growth like their product: the limit is that of all layers.
+        """
+        if not self.orders:
+            return ""
+        count = len(self.layers)
+        if not count:
+            return (
+                f"{self.of_order}: such plateaus last like {_power(self.orders[-1])}" if self.order else self.of_order
+            )
+        limit = f"such plateaus last like {_power(count)}"
+        if self.order == count:
+            return f"{self.of_order}: {limit}"
+        return f"{self.of_order} at this scale, of {count} layers that share the gain; with smaller and smaller weights in all of them {limit}"
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self) | {
+            "orders": list(self.orders),
             "interval": None if self.interval is None else list(self.interval),
             "layers": list(self.layers),
         }
@@ -81,7 +109,7 @@ class Forecast:
             return f"no forecast at step {self.step}: {self.reason}"
         low, high = self.interval
         return (
-            f"the plateau ends at step {self.exit:.0f} ({self.confidence:.0%}: {low:.0f} to {high:.0f}), order {self.order}; "
+            f"the plateau ends at step {self.exit:.0f} ({self.confidence:.0%}: {low:.0f} to {high:.0f}), {self.of_order}; "
             f"seen until step {self.step}; {self.reason}"
         )
 
@@ -131,10 +159,14 @@ def _outside(seen: Recording) -> None:
             raise Abstention(
                 f"the law is of units that are linear near 0, and {name!r} is not: its layers gain unlike parts"
             )
-    if seen.step.size < LEAST_SNAPSHOTS + 2:
+    if not seen.step.size:
         raise Abstention(
-            f"only {seen.step.size} snapshots: {LEAST_SNAPSHOTS + 2} are needed (a Watcher with a larger budget takes more)"
+            "no snapshot: losses alone do not show when a plateau ends (a Watcher beside the loop sees more)"
         )
+    if seen.step.size < LEAST_SNAPSHOTS + 2:
+        # only of what a Watcher wrote its budget is the cause; a folder or a table holds what it holds
+        more = " (a Watcher with a larger budget takes more)" if facts.get("budget") is not None else ""
+        raise Abstention(f"only {seen.step.size} snapshots: {LEAST_SNAPSHOTS + 2} are needed{more}")
 
 
 def _heights(seen: Recording) -> tuple[float, float | None]:
@@ -205,9 +237,9 @@ def _from_norms(seen: Recording, step: int, height: float, fall: float, width: f
         raise Abstention(
             f"the loss falls by something else than what the layers gain (biases, a saturated output): by {drift / height:.2%} of its height until the law ends the plateau"
         )
-    order = int(np.round(np.average(orders, weights=weights)))
-    if order < 2:
+    if np.round(np.average(orders, weights=weights)) < 2:
         raise Abstention("fewer than two layers are small against what will be learned: that is a slope, and no saddle")
+    order, among = _decided(orders, weights)
     now = gain[-1]
     evidence = {
         "gain": float(now),
@@ -224,8 +256,23 @@ def _from_norms(seen: Recording, step: int, height: float, fall: float, width: f
         evidence["aligned"] = turns.aligned
     reason = f"{len(members)} layers share a gain of {now:.3g} in squared norm, as a homogeneous network's do under gradient descent{remark}"
     return Forecast(
-        step, "law", reason, step + middle, (step + low, step + high), COVERAGE, order, names, fall, evidence
+        step, "law", reason, step + middle, (step + low, step + high), COVERAGE, order, names, fall, evidence, among
     )
+
+
+def _decided(orders: NDArray, weights: NDArray) -> tuple[int | None, tuple[int, ...]]:
+    """The order that laws with `COVERAGE` of the weight agree on, or None; and the fewest orders with that weight together."""
+    found = np.unique(orders)
+    share = np.array([float(weights[orders == each].sum()) for each in found]) / float(weights.sum())
+    heaviest = np.argsort(-share, kind="stable")
+    count = int(np.searchsorted(np.cumsum(share[heaviest]), COVERAGE)) + 1
+    among = tuple(sorted(int(found[i]) for i in heaviest[:count]))
+    return (among[0] if len(among) == 1 else None), among
+
+
+def _power(order: int) -> str:
+    """How long a plateau of this order lasts, in the scale of its layers."""
+    return "ln(1/scale)" if order <= 2 else f"1/scale{f'^{order - 2}' if order > 3 else ''}"
 
 
 def _known(past: float, times: NDArray, weights: NDArray, turns: Turning) -> None:
@@ -254,7 +301,17 @@ def _later(seen: Recording, step: int, fall: float, over: str) -> Forecast:
     )
     interval = (step + max(told.low, 0.0), step + told.high)
     return Forecast(
-        step, "heuristic", reason, step + told.middle, interval, COVERAGE, told.order, (), fall, told.evidence
+        step,
+        "heuristic",
+        reason,
+        step + told.middle,
+        interval,
+        COVERAGE,
+        told.order,
+        (),
+        fall,
+        told.evidence,
+        (told.order,),
     )
 
 
@@ -266,7 +323,17 @@ def _heuristic(seen: Recording, step: int, fall: float, width: float) -> Forecas
     reason = "read off the probe's variation alone: norms of weights or the learning rate were not seen"
     interval = (step + max(told.low, 0.0), step + told.high)
     return Forecast(
-        step, "heuristic", reason, step + told.middle, interval, COVERAGE, told.order, (), fall, told.evidence
+        step,
+        "heuristic",
+        reason,
+        step + told.middle,
+        interval,
+        COVERAGE,
+        told.order,
+        (),
+        fall,
+        told.evidence,
+        (told.order,),
     )
 
 
