@@ -10,7 +10,7 @@ import numpy as np
 from .recording import Recording
 
 #: Standard errors of a running median that the fall has to be; the longest median, as a part of the steps before the exit; losses that are too few.
-DEVIATIONS, LONGEST, FEWEST = 4.0, 0.25, 20
+DEVIATIONS, LONGEST, FEWEST = 5.0, 0.25, 20
 
 
 def exit_seen(recording: Recording, fall: float) -> str:
@@ -31,18 +31,23 @@ def exit_of_losses(recording: Recording, fall: float) -> int | None:
         return None
     start = float(np.median(loss[: max(5, min(loss.size // 50, 200))]))
     below = np.flatnonzero(loss <= (1 - fall) * start)
-    if start <= 0 or not below.size or not below[0]:
+    if start <= 0 or not below.size:
         return None
     # second differences of white noise have standard deviation sqrt(6), and a trend hardly any
-    bends = np.diff(loss[: max(int(below[0]), FEWEST)], 2)
+    bends = np.diff(loss[: max(int(below[0]), min(loss.size // 8, 200), FEWEST)], 2)
     noise = 1.4826 * float(np.median(np.abs(bends))) / np.sqrt(6)
     half = int(np.ceil((DEVIATIONS * 1.2533 * noise / (fall * start)) ** 2)) // 2
-    if 2 * half + 1 > LONGEST * loss.size:
+    wide = 2 * half + 1
+    if wide > LONGEST * loss.size:
         return None
-    running = np.median(np.lib.stride_tricks.sliding_window_view(loss, 2 * half + 1), axis=1)
+    if half:
+        start = float(np.median(loss[: 2 * wide]))
+    running = np.median(np.lib.stride_tricks.sliding_window_view(loss, wide), axis=1)
     below = np.flatnonzero(running <= (1 - fall) * start)
-    if not below.size or 2 * half + 1 > LONGEST * (below[0] + half):
-        return int(step[below[0]]) if below.size and not half and below[0] else None
+    if not below.size or not below[0]:
+        return None
+    if wide > LONGEST * (below[0] + half):
+        return None if half else int(step[below[0]])
     # noise takes it below too early for the first time as it takes it above too late for the last: half-way, before it is half as far again
     deeper = np.flatnonzero(running <= (1 - 1.5 * fall) * start)
     above = np.flatnonzero(running[: deeper[0] if deeper.size else None] > (1 - fall) * start)

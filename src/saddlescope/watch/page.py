@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 
-from .diagnose import Card
+from .card import Card
 from .report import Report
 from .stalls import doubt
 from .widths import effective_widths

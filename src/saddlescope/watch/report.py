@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .diagnose import Card, diagnose
+from .card import Card
+from .diagnose import diagnose
 from .forecast import Forecast, forecast
 from .recording import Recording, plain
 from .stalls import FEWEST, Smooth, doubt, find_stalls, smooth
@@ -114,7 +115,7 @@ def _history(recording: Recording) -> tuple[Forecast, ...]:
 def _card_lines(card: Card) -> list[str]:
     s = card.stall
     lines = [
-        f"stall at {card.where}{doubt(s)}: {card.kind}",
+        f"{'slow fall' if card.falls else 'stall'} at {card.where}{doubt(s)}: {card.kind}",
         f"  why: {card.sentence}",
     ]
     if card.kind == "saddle":
