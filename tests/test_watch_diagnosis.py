@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from saddlescope.watch import KINDS, Recording, certify_jax, certify_torch, diagnose, find_stalls, report
+from saddlescope.watch.card import PAST, STILL
 from saddlescope.watch.certificate import extremes, norm_growth
 from saddlescope.watch.consistency import seen_gradients
-from saddlescope.watch.card import PAST, STILL
 from saddlescope.watch.evidence import gather, growth
 from saddlescope.watch.insertion import Place, felt_by
 
