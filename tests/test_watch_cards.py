@@ -71,6 +71,8 @@ def test_a_loss_that_falls_is_not_said_to_stand(trained, tmp_path):
     page = (tmp_path / "report.html").read_text()
     assert "and still falls: converged" in page
     assert "The loss stands" not in page
+    assert "on the plateau at" not in told
+    assert "no forecast at step 356: on the slow fall to" in told
     # one that stands does
     rests = made(lambda s: 2 * np.exp(-s / 30) + 1e-2, gradient=2 * np.exp(-STEP / 60) + 1e-6)
     assert "stall at loss 0.01" in str(report(rests, tmp_path))
