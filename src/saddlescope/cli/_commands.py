@@ -177,6 +177,8 @@ def watch(command: Watch) -> Exit:
     except ValueError as error:
         # all that was asked for is the content of a file, so that is what is wrong
         raise OSError(errno.EINVAL, f"cannot be watched ({' '.join(str(error).split())})", str(command.run)) from error
+    if lacking := room.nothing_seen(recording):
+        raise OSError(errno.EINVAL, f"cannot be watched ({lacking})", str(command.run))
     out = command.out or Path("out") / command.run.resolve().stem
     _check_writable(out)
     schema, before = _origin(out / "summary.json")

@@ -1,11 +1,13 @@
 """The same measures on somebody else's training: what was seen of it, beside the loop or afterwards, why it stands still, and until when."""
 
+from .card import KINDS, Card
 from .certificate import Certificate, certify_jax, certify_torch
-from .diagnose import KINDS, Card, diagnose
-from .forecast import Forecast, forecast
+from .diagnose import diagnose
+from .forecast import forecast
+from .foretold import Forecast
 from .offline import read
 from .recording import Recording
-from .report import Report, report
+from .report import Report, nothing_seen, report
 from .stalls import Stall, find_stalls
 from .watcher import Watcher
 
@@ -23,6 +25,7 @@ __all__ = [
     "diagnose",
     "find_stalls",
     "forecast",
+    "nothing_seen",
     "read",
     "report",
 ]

@@ -5,33 +5,16 @@ only said of a state near a fixed point that something grows away from; that not
 is a small part of what it was. A certificate (`certificate.py`) answers what a recording cannot.
 """
 
-from dataclasses import dataclass, field
-from typing import Any
-
 import numpy as np
 
+from .card import FALLS, Card
 from .evidence import gather
+from .exits import exit_seen
 from .forecast import FALL, FAR_OUTPUT, Forecast, forecast
 from .recording import Recording
 from .stalls import Stall, find_stalls
+from .widths import effective_widths, last_seen
 
-#: What a stall can be, and what to do about it.
-KINDS = {
-    "saddle": "wait, or start from larger weights: the wait is set by their scale",
-    "converged": "stop: nothing is left to learn on this loss",
-    "small learning rate": "raise the learning rate: the slope is there, the steps are too short",
-    "large learning rate": "lower the learning rate: steps overshoot",
-    "dead units": "restart with other weights, or an activation that passes gradients: these units pass nothing on",
-    "saturated units": "lower the scale of weights or inputs: these units sit where their slope vanishes",
-    "epochs": "the steps come from samples seen again: look at a loss on samples held out",
-    "schedule": "the steps come from the learning rate: see its schedule",
-    "frozen": "check requires_grad, the optimiser's groups and detach: these weights do not move",
-    "noise": "lower the learning rate or take larger batches: noise holds the loss",
-    "unknown": "load a checkpoint from it and ask saddlescope.watch.certify_torch(model, probe, targets), or certify_jax, whether it is a saddle or a minimum",
-}
-
-#: What to do where all but a small part is learned, and that part still falls: by more than this factor between the first and last quarter of a stretch.
-STILL, FALLS = "stop if that is good enough: what is left of the loss still falls", 1.1
 #: Kinds that claim something of the point at which weights are, or that nobody knows.
 AT_REST = ("saddle", "converged", "unknown")
 #: A height above this part of the run's first is the first.
@@ -50,72 +33,14 @@ LOW_LOSS, LOW_GRADIENT = 0.02, 0.02
 ALTERNATES = -0.75
 #: `push` of steps that overshoot or are held by noise; of steps too short to see within the stall (times its steps).
 OVERSHOOTS, NOISY, SHORT = 0.3, 2e-3, 0.1
+#: The same that is said without doubt: a stall ten times as long would still lower the loss by no more than `SHORT`.
+SURELY = SHORT / 10
 #: Part of the alternation of the losses that the probe has to show: on a fixed batch only weights alternate.
 SWINGS = 0.3
 #: `travel`, a stall's steps over the weights: above it weights whose norms stay exactly the same are not moved by rounding.
 MOVES = 1e-3
 #: `efficiency` of steps that are wasted, and a scatter of the loss that is none.
 WASTED, STEADY = 0.1, 0.01
-
-
-@dataclass(frozen=True)
-class Card:
-    """One stall's diagnosis.
-
-    `kind`: one of `KINDS`; `sentence`: why, in words and numbers; `advice`; `layer` and `width_kind` with `effective_width` [layers], those of `layers`, for a saddle; `order`;
-    `forecast` where the run is still on it; `evidence`: every number that was looked at.
-    """
-
-    kind: str
-    sentence: str
-    stall: Stall
-    evidence: dict[str, float]
-    layer: str | None = None
-    width_kind: str | None = None
-    effective_width: tuple[float, ...] = ()
-    order: int | None = None
-    forecast: Forecast | None = None
-    layers: tuple[str, ...] = ()
-    advice: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        falls = self.kind == "converged" and self.evidence.get("fell", 1.0) > FALLS
-        object.__setattr__(self, "advice", STILL if falls else KINDS[self.kind])
-
-    @property
-    def units(self) -> str:
-        """Of a saddle, in words: the units in use in every layer, which layer takes up another next, and how the wait depends on the scale."""
-        seen = [
-            f"{w:.0f} in layer {name!r}"
-            for name, w in zip(self.layers, self.effective_width, strict=True)
-            if np.isfinite(w)
-        ]
-        if self.width_kind == "origin":
-            words = "the origin: no unit is in use"
-        elif seen:
-            words = f"units in use: {', '.join(seen)} ({self.width_kind})"
-        else:
-            words = "how many units are in use was not seen"
-        if self.layer is not None:
-            words += f"; layer {self.layer!r} takes up the next"
-        if self.order is not None:
-            law = "ln(1/scale)" if self.order == 2 else f"1/scale{f'^{self.order - 2}' if self.order > 3 else ''}"
-            words += f"; order {self.order}: such plateaus last like {law}" if self.order >= 2 else ""
-        return words
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "kind": self.kind,
-            "sentence": self.sentence,
-            "advice": self.advice,
-            "stall": self.stall.as_json(),
-            "layer": self.layer,
-            "width_kind": self.width_kind,
-            "effective_width": [_plain(w) for w in self.effective_width],
-            "order": self.order,
-            "forecast": None if self.forecast is None else self.forecast.as_json(),
-            "evidence": {name: _plain(value) for name, value in self.evidence.items()},
-        }
 
 
 def diagnose(recording: Recording) -> tuple[Card, ...]:
@@ -131,8 +56,8 @@ def diagnose_stall(recording: Recording, stall: Stall) -> Card:
     e = gather(recording, stall)
     ahead = forecast(recording, stall.end if stall.ongoing else (stall.start + 3 * stall.end) // 4)
     kind, sentence = _cause(e, stall, ahead)
-    if kind == "saddle" and not stall.ongoing and ahead.status == "law" and (seen := exit_seen(recording)) is not None:
-        sentence += f"; that fall was seen at step {seen:.0f}"
+    if kind == "saddle" and not stall.ongoing and ahead.status == "law" and (seen := exit_seen(recording, FALL)):
+        sentence += f"; {seen}"
     # the height that a run starts on is that of the origin, which is reached
     later = kind != "saddle" or e["relative_height"] < FIRST
     if kind in AT_REST and later and recording.facts.get("cross_entropy") and np.isfinite(e["norm_growth"]):
@@ -190,7 +115,9 @@ def _of_motion(e: dict[str, float], stall: Stall, ahead: Forecast) -> tuple[str,
         )
     if e["push"] > OVERSHOOTS and e["relative_height"] > 0.5:
         return "large learning rate", f"each step should lower the loss by {e['push']:.0%} of itself, and does not"
-    if 0 <= e["relative_height"] < LOW_LOSS and not (e["push"] > NOISY and e["spread"] > 5 * STEADY):
+    # a low loss that noise holds is no end; one that falls as its steps say is, and so is one whose batches differ: the trend is no scatter
+    held = e["push"] > NOISY and e["scatter"] > 5 * STEADY and e["efficiency"] < WASTED
+    if 0 <= e["relative_height"] < LOW_LOSS and not held:
         falls = f", and within this stretch still falls, to 1/{e['fell']:.3g}" if e["fell"] > FALLS else ""
         return "converged", f"the loss is {e['relative_height']:.2g} of what it was{falls}"
     if ahead.status == "law" and ahead.exit is not None and not e["reach"] >= FAR and grown > GROWS:
@@ -218,11 +145,18 @@ def _of_motion(e: dict[str, float], stall: Stall, ahead: Forecast) -> tuple[str,
             "noise",
             f"steps should lower the loss by {e['push']:.2%} each, and it scatters by {e['spread']:.1%} of itself instead",
         )
-    if e["reach"] > SLOPE and e["push"] * e["steps"] < SHORT and grown < GROWS and (not wasted or e["unmoved"] >= MANY):
-        return (
-            "small learning rate",
-            f"the slope is there (reach {e['reach']:.2g}), yet all steps of the stall should lower the loss by {e['push'] * e['steps']:.2%}",
+    moved = e["push"] * e["steps"]
+    if e["reach"] > SLOPE and moved < SHORT and grown < GROWS and (not wasted or e["unmoved"] >= MANY):
+        lowers = f"the slope is there (reach {e['reach']:.2g}), yet all steps of the stall should lower the loss by {moved:.2%}"
+        # a loss that left the stall at the same rate, or might by as many steps again, may as well have been near a saddle
+        if stall.ongoing and moved < SURELY:
+            return "small learning rate", lowers
+        left = (
+            "which is not so little that steps too short are the only cause"
+            if stall.ongoing
+            else "but it was left at this learning rate, so that steps too short are not all"
         )
+        return "unknown", f"{lowers}, {left}: a plateau of a saddle would look so as well"
     if stall.ongoing and e["gradient_left"] < LOW_GRADIENT and grown < GROWS and e["reach"] < SLOPE:
         return "converged", f"the gradient is {e['gradient_left']:.2g} of what it was, and nothing grows"
     known = [f"{k} {e[k]:.2g}" for k in ("reach", "push", "gradient_growth", "variation_growth") if np.isfinite(e[k])]
@@ -245,10 +179,10 @@ def _located(recording: Recording, card: Card, ahead: Forecast) -> Card:
     middle = card.stall.end if card.stall.ongoing else (card.stall.start + card.stall.end) // 2
     inside = recording.step <= middle
     kind, widths = effective_widths(recording)
-    here = tuple(_last_seen(widths[inside][:, j]) for j in range(widths.shape[1])) if inside.any() else ()
+    here = tuple(last_seen(widths[inside][:, j]) for j in range(widths.shape[1])) if inside.any() else ()
     layer = None
     if not card.stall.ongoing and here:
-        after = [_last_seen(widths[:, j]) for j in range(widths.shape[1])]
+        after = [last_seen(widths[:, j]) for j in range(widths.shape[1])]
         gains = [(a - h) if np.isfinite(a - h) else -1.0 for a, h in zip(after, here, strict=True)]
         if max(gains) > 0:
             layer = recording.layer_names[int(np.argmax(gains))]
@@ -258,46 +192,19 @@ def _located(recording: Recording, card: Card, ahead: Forecast) -> Card:
         kind = "origin"
     names = tuple(recording.layer_names[: len(here)])
     return Card(
-        "saddle", card.sentence, card.stall, card.evidence, layer, kind, here, ahead.order, card.forecast, names
+        "saddle",
+        card.sentence,
+        card.stall,
+        card.evidence,
+        layer,
+        kind,
+        here,
+        ahead.order,
+        card.forecast,
+        names,
+        ahead.wait,
     )
-
-
-def exit_seen(recording: Recording) -> float | None:
-    """The step at which the probe's loss was first below nine tenths of its first value, between two looks by a line; None where it never was."""
-    known = np.isfinite(recording.probe_loss)
-    step, loss = recording.step[known], recording.probe_loss[known]
-    below = np.flatnonzero(loss <= (1 - FALL) * loss[0]) if loss.size and loss[0] > 0 else ()
-    if not len(below) or not below[0]:
-        return None
-    i = int(below[0])
-    part = (loss[i - 1] - (1 - FALL) * loss[0]) / (loss[i - 1] - loss[i])
-    return float(step[i - 1] + part * (step[i] - step[i - 1]))
-
-
-def effective_widths(recording: Recording) -> tuple[str | None, np.ndarray]:
-    """Effective width [k, layers] as the units allow it to be counted: rays, or the smaller of copies and active units, or rank; and which."""
-    m = recording.measures
-    if np.any(np.isfinite(m["rays"])):
-        return "rays", m["rays"]
-    if np.any(np.isfinite(m["copies"])) or np.any(np.isfinite(m["active"])):
-        copies, active = (np.where(np.isfinite(m[name]), m[name], np.inf) for name in ("copies", "active"))
-        widths = np.minimum(copies, active)
-        return ("copies" if np.sum(copies < active) > widths.size / 2 else "active"), np.where(
-            np.isfinite(widths), widths, np.nan
-        )
-    if np.any(np.isfinite(m["rank"])):
-        return "rank", m["rank"]
-    return None, m["rank"]
-
-
-def _last_seen(values: np.ndarray) -> float:
-    values = values[np.isfinite(values)]
-    return float(values[-1]) if values.size else float("nan")
 
 
 def _or(value: float, otherwise: float) -> float:
     return value if np.isfinite(value) else otherwise
-
-
-def _plain(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

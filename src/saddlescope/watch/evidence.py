@@ -4,6 +4,7 @@ With g the norm of the gradient, W that of all weights, L the loss and $\eta$ th
 
 - `reach` g W / L: by what part of itself the loss would fall if the weights moved by their own size along the slope. Small near a fixed point, of order 1 elsewhere.
 - `push` $\eta g^2 / L$: by what part of itself the loss should fall in one step; `efficiency`: what it falls over that. 1 where steps are short, 0 where they overshoot or noise holds the loss.
+- `spread`: of the loss about its median, over it; `scatter`: of its logarithm from step to step, in standard deviations of white noise, 0 of a loss that falls evenly.
 - `fell`: the loss in the first quarter of the stall over that in the last.
 - `norm_growth` d ln |W| / d ln step in the later half of the stall: how fast norms grow. Under cross-entropy no height is reached at rest.
 - `offset`: the squared output over L: small near the origin, and where a bias has learned what it can.
@@ -69,7 +70,7 @@ def _of_losses(recording: Recording, stall: Stall, inside: NDArray) -> dict[str,
     found = {"relative_height": stall.height / start if positive else float("nan"), "alternation": float("nan")}
     found["probe_alternation"] = _parity(recording, stall, inside)
     if loss.size < 8:
-        return found | {"spread": float("nan"), "drift": float("nan"), "fell": float("nan")}
+        return found | {"spread": float("nan"), "scatter": float("nan"), "drift": float("nan"), "fell": float("nan")}
     # what is left of a running mean over five: a trend is no alternation
     change = np.diff(loss)
     centred = change - change.mean()
@@ -78,6 +79,9 @@ def _of_losses(recording: Recording, stall: Stall, inside: NDArray) -> dict[str,
     found["alternation"] = float(centred[1:] @ centred[:-1]) / square if square > 0 else 0.0
     middle = float(np.median(loss))
     found["spread"] = float(1.4826 * np.median(np.abs(loss - middle))) / abs(middle) if middle else float("nan")
+    # of logarithms, second differences: an exponential has none, and white noise sqrt(6) of its own
+    bends = np.diff(np.log(loss), 2) if np.all(loss > 0) else np.full(1, np.nan)
+    found["scatter"] = float(1.4826 * np.median(np.abs(bends)) / np.sqrt(6))
     quarter = max(2, loss.size // 4)
     early, late = float(np.median(loss[:quarter])), float(np.median(loss[-quarter:]))
     found["drift"] = (early - late) / abs(middle) if middle else float("nan")

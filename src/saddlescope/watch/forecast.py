@@ -16,15 +16,13 @@ The constants were set on fully connected networks of 2 to 5 layers on scikit-le
 fitted on all families of `in-the-wild` that had been seen (and is fitted again without each of them where that one is scored).
 """
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from .activations import ACTIVATIONS
 from .by_variation import from_variation
 from .consistency import Falls, falls, loss_scale
+from .foretold import FALL, Forecast, decided
 from .gains import common_gain, initial_squares
 from .hypotheses import COVERAGE, LEAST_SNAPSHOTS, WIDTH, Abstention, hypotheses, quantiles
 from .later import later
@@ -32,8 +30,6 @@ from .law import unsaturated
 from .recording import Recording
 from .turning import TURNS, Turning, turning
 
-#: The loss has left the plateau when it has fallen by this part of its height.
-FALL = 0.1
 #: Drops to the next plateau, as parts of the height, that are thought equally likely.
 DROPS = (0.2, 0.35, 0.6)
 #: Growth of a weight within the memory of momentum, beta / (1 - beta) steps, above which velocities do not follow gradients and the clock of the law is none.
@@ -46,44 +42,6 @@ OTHERS, FAR_OUTPUT = 0.5, 0.2
 OPEN = 1.7
 #: Classes that name no rule: optax builds every optimiser as one of these.
 UNTOLD = ("gradienttransformation", "gradienttransformationextraargs")
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """What can be said at a step about the plateau's end.
-
-    - `step`: the last snapshot that was used; `status`: law | heuristic | over | abstains; `reason`: in words, why.
-    - `exit`: the step; `interval`: 80%; both None where it abstains or is over. `confidence` of the interval.
-    - `order`: how many layers are small against what will be learned; 2: the wait grows like a logarithm of the scale, r > 2: like its power 2 - r.
-    - `layers`: names of the weights that share the gain; `fall`: the part of the height that counts as left.
-    - `evidence`: numbers.
-    """
-
-    step: int
-    status: str
-    reason: str
-    exit: float | None = None
-    interval: tuple[float, float] | None = None
-    confidence: float = COVERAGE
-    order: int | None = None
-    layers: tuple[str, ...] = ()
-    fall: float = FALL
-    evidence: dict[str, float] = field(default_factory=dict)
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self) | {
-            "interval": None if self.interval is None else list(self.interval),
-            "layers": list(self.layers),
-        }
-
-    def __str__(self) -> str:
-        if self.exit is None or self.interval is None:
-            return f"no forecast at step {self.step}: {self.reason}"
-        low, high = self.interval
-        return (
-            f"the plateau ends at step {self.exit:.0f} ({self.confidence:.0%}: {low:.0f} to {high:.0f}), order {self.order}; "
-            f"seen until step {self.step}; {self.reason}"
-        )
 
 
 def forecast(recording: Recording, at: int | None = None, fall: float = FALL, width: float = WIDTH) -> Forecast:
@@ -131,10 +89,14 @@ def _outside(seen: Recording) -> None:
             raise Abstention(
                 f"the law is of units that are linear near 0, and {name!r} is not: its layers gain unlike parts"
             )
-    if seen.step.size < LEAST_SNAPSHOTS + 2:
+    if not seen.step.size:
         raise Abstention(
-            f"only {seen.step.size} snapshots: {LEAST_SNAPSHOTS + 2} are needed (a Watcher with a larger budget takes more)"
+            "no snapshot: losses alone do not show when a plateau ends (a Watcher beside the loop sees more)"
         )
+    if seen.step.size < LEAST_SNAPSHOTS + 2:
+        # only of what a Watcher wrote its budget is the cause; a folder or a table holds what it holds
+        more = " (a Watcher with a larger budget takes more)" if facts.get("budget") is not None else ""
+        raise Abstention(f"only {seen.step.size} snapshots: {LEAST_SNAPSHOTS + 2} are needed{more}")
 
 
 def _heights(seen: Recording) -> tuple[float, float | None]:
@@ -205,9 +167,9 @@ def _from_norms(seen: Recording, step: int, height: float, fall: float, width: f
         raise Abstention(
             f"the loss falls by something else than what the layers gain (biases, a saturated output): by {drift / height:.2%} of its height until the law ends the plateau"
         )
-    order = int(np.round(np.average(orders, weights=weights)))
-    if order < 2:
+    if np.round(np.average(orders, weights=weights)) < 2:
         raise Abstention("fewer than two layers are small against what will be learned: that is a slope, and no saddle")
+    order, among = decided(orders, weights)
     now = gain[-1]
     evidence = {
         "gain": float(now),
@@ -224,7 +186,7 @@ def _from_norms(seen: Recording, step: int, height: float, fall: float, width: f
         evidence["aligned"] = turns.aligned
     reason = f"{len(members)} layers share a gain of {now:.3g} in squared norm, as a homogeneous network's do under gradient descent{remark}"
     return Forecast(
-        step, "law", reason, step + middle, (step + low, step + high), COVERAGE, order, names, fall, evidence
+        step, "law", reason, step + middle, (step + low, step + high), COVERAGE, order, names, fall, evidence, among
     )
 
 
@@ -254,7 +216,17 @@ def _later(seen: Recording, step: int, fall: float, over: str) -> Forecast:
     )
     interval = (step + max(told.low, 0.0), step + told.high)
     return Forecast(
-        step, "heuristic", reason, step + told.middle, interval, COVERAGE, told.order, (), fall, told.evidence
+        step,
+        "heuristic",
+        reason,
+        step + told.middle,
+        interval,
+        COVERAGE,
+        told.order,
+        (),
+        fall,
+        told.evidence,
+        (told.order,),
     )
 
 
@@ -266,7 +238,17 @@ def _heuristic(seen: Recording, step: int, fall: float, width: float) -> Forecas
     reason = "read off the probe's variation alone: norms of weights or the learning rate were not seen"
     interval = (step + max(told.low, 0.0), step + told.high)
     return Forecast(
-        step, "heuristic", reason, step + told.middle, interval, COVERAGE, told.order, (), fall, told.evidence
+        step,
+        "heuristic",
+        reason,
+        step + told.middle,
+        interval,
+        COVERAGE,
+        told.order,
+        (),
+        fall,
+        told.evidence,
+        (told.order,),
     )
 
 

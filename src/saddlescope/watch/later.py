@@ -52,9 +52,11 @@ def later(seen: Recording, levels: list[float], width: float) -> Later | None:
     if not stalls or not stalls[-1].ongoing or len(stalls) < 2:
         return None
     stall = stalls[-1]
-    where = f"on the plateau at {stall.height:.4g} since step {stall.start}, after {len(stalls) - 1} before it"
     known = np.isfinite(seen.probe_loss) & (seen.step >= stall.start)
     step, loss = seen.step[known].astype(float), seen.probe_loss[known]
+    # a tail that has more than halved since it began is no plateau, whatever it was before
+    on = "on the slow fall to" if loss.size and loss[0] > 2 * stall.height > 0 else "on the plateau at"
+    where = f"{on} {stall.height:.4g} since step {stall.start}, after {len(stalls) - 1} before it"
     times: list[NDArray] = []
     errors: list[NDArray] = []
     orders: list[int] = []

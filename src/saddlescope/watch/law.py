@@ -100,10 +100,11 @@ def fit(tau: NDArray, gain: NDArray, gaps: NDArray, least: NDArray, drift: NDArr
     until = np.full(least.size, np.inf)
     x = elapsed(u, u.min(axis=1), gaps, drift, until)
     spread = x - x.mean(axis=1, keepdims=True)
-    square = np.sum(spread**2, axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    # times of a law may be too large for their squares: its rate is then as good as 0, and the law is none
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        square = np.sum(spread**2, axis=1)
         slope = spread @ (tau - tau.mean()) / square
-    error = tau - tau.mean() - slope[:, None] * spread
+        error = tau - tau.mean() - slope[:, None] * spread
     right = np.isfinite(slope) & (slope > 0)
     return Laws(1 / np.where(right, slope, np.nan), gaps, least, drift, until), np.where(
         right, np.mean(error**2, axis=1), np.inf

@@ -18,7 +18,19 @@ from .shown import Shown, ShownView
 #: Above this many contributing units, pairs of units are not compared: the time for it grows with their square.
 MOST_MERGED = 1024
 #: Rays and copies are not asked for on more rows x features than this.
-NAMES = ("rank", "rays", "copies", "active", "units", "imbalance", "manifold_distance", "size", "dead", "saturated")
+NAMES = (
+    "rank",
+    "rays",
+    "copies",
+    "active",
+    "units",
+    "imbalance",
+    "manifold_distance",
+    "size",
+    "dead",
+    "saturated",
+    "linear",
+)
 
 
 def noise_floor(epsilon: float) -> float:
@@ -41,6 +53,8 @@ def measure(shown: Shown, *, reference: float = 0.0, epsilon: float = 0.0, origi
     """
     found: dict[str, float] = dict.fromkeys(NAMES, np.nan) | shown.extra
     found |= {"units": float(len(shown.u)), "dead": shown.dead, "saturated": shown.saturated}
+    exact = not shown.exact
+    found["linear"] = float(exact and shown.facts.linear)
     found["size"] = float(np.hypot(np.linalg.norm(shown.u), np.linalg.norm(shown.v)))
     finite = all(np.all(np.isfinite(a)) for a in (shown.u, shown.v, shown.phi))
     if not finite:
@@ -48,7 +62,6 @@ def measure(shown: Shown, *, reference: float = 0.0, epsilon: float = 0.0, origi
     view: Any = ShownView(shown, reference)
     noise = noise_floor(epsilon) * float(np.linalg.norm(view.contribution))
     tau = max(TAU, noise / view.scale if view.scale > 0 else 0.0)
-    exact = not shown.exact
     if exact and shown.sides is not None:
         a, b, factor = shown.sides
         total = a**2 + factor * b**2

@@ -7,9 +7,10 @@ import re
 
 import numpy as np
 
-from .diagnose import Card, effective_widths
+from .card import Card
 from .report import Report
 from .stalls import doubt
+from .widths import effective_widths
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 62rem; margin: 0 auto; padding: 1rem; }
@@ -62,9 +63,9 @@ def _lead(report: Report) -> str:
         return report.problem
     ongoing = [card for card in report.cards if card.stall.ongoing]
     if ongoing:
-        return (
-            f"The loss stands at {ongoing[-1].stall.height:.4g}: {ongoing[-1].kind}. {_sentence(ongoing[-1].sentence)}."
-        )
+        last = ongoing[-1]
+        verb = "is at {} and still falls" if last.falls else "stands at {}"
+        return f"The loss {verb.format(f'{last.stall.height:.4g}')}: {last.kind}. {_sentence(last.sentence)}."
     past = len(report.cards)
     return f"The loss moves. {past} stall{'' if past == 1 else 's'} before." if past else "The loss never stood still."
 
@@ -73,8 +74,7 @@ def _card(card: Card) -> str:
     s = card.stall
     css = "saddle" if card.kind == "saddle" else "converged" if card.kind == "converged" else ""
     lines = [
-        f"<div class='card {css}'><div><span class='kind'>{html.escape(card.kind)}</span> at loss {s.height:.4g}, steps {s.start} to {s.end}"
-        f"{', still there' if s.ongoing else ''}{doubt(s)}</div>",
+        f"<div class='card {css}'><div><span class='kind'>{html.escape(card.kind)}</span> at {card.where}{doubt(s)}</div>",
         f"<div>{html.escape(_sentence(card.sentence))}.</div>",
     ]
     if card.kind == "saddle":

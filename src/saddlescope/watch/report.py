@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from .diagnose import Card, diagnose, effective_widths
+from .card import Card
+from .diagnose import diagnose
 from .forecast import Forecast, forecast
 from .recording import Recording, plain
-from .stalls import Smooth, doubt, find_stalls, smooth
+from .stalls import FEWEST, Smooth, doubt, find_stalls, smooth
+from .widths import effective_widths
 
 SCHEMA = "saddlescope.watch/1"
 #: Forecasts made again at earlier steps, each from what was known then.
@@ -66,6 +68,14 @@ class Report:
         }
 
 
+def nothing_seen(recording: Recording) -> str:
+    """Why nothing at all can be said of a recording, in words: no snapshot, and too few losses that are numbers. Empty where something can."""
+    finite = int(np.isfinite(recording.loss).sum())
+    if recording.step.size or finite >= FEWEST:
+        return ""
+    return f"it needs {FEWEST} losses that are finite numbers, or snapshots: found {finite} in {recording.loss.size} losses, and no snapshot"
+
+
 def report(recording: Recording, out: "str | os.PathLike[str] | None" = None) -> Report:
     """Diagnoses and forecasts; with `out`, writes report.html (self-contained) and summary.json into that folder.
 
@@ -104,9 +114,8 @@ def _history(recording: Recording) -> tuple[Forecast, ...]:
 
 def _card_lines(card: Card) -> list[str]:
     s = card.stall
-    when = f"steps {s.start} to {s.end}{', still there' if s.ongoing else ''}"
     lines = [
-        f"stall at loss {s.height:.4g}, {when}{doubt(s)}: {card.kind}",
+        f"{'slow fall' if card.falls else 'stall'} at {card.where}{doubt(s)}: {card.kind}",
         f"  why: {card.sentence}",
     ]
     if card.kind == "saddle":

@@ -4,7 +4,7 @@ The loss on the fixed probe is taken where it was seen, otherwise the losses han
 alternates between neighbours (`series`): a step must be larger than the noise to be one, so that white noise has no staircase.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import erf, sqrt
 from typing import Any
 
@@ -16,6 +16,8 @@ from .recording import Recording
 
 #: Blocks that a series is cut into; snapshots of the probe that are enough to prefer it.
 BLOCKS, ENOUGH = 120, 60
+#: Finite losses without which there is nothing to look at.
+FEWEST = 8
 #: A stall ends where the loss has left its height by this part of the next drop, and by so many standard deviations of a block.
 LEFT, DEVIATIONS = 0.1, 4.0
 #: Confidence above which it is not spoken of.
@@ -66,14 +68,19 @@ def smooth(recording: Recording) -> Smooth:
     **Raises:** `ValueError` where fewer than 8 finite losses were seen.
     """
     seen = np.isfinite(recording.probe_loss)
-    of_probe = bool(seen.sum() >= ENOUGH)
-    if of_probe:
-        step, loss = recording.step[seen].astype(float), recording.probe_loss[seen]
-    else:
-        seen = np.isfinite(recording.loss)
-        step, loss = recording.loss_step[seen].astype(float), recording.loss[seen]
-    if loss.size < 8:
-        raise ValueError(f"A stall needs at least 8 finite losses to be seen: found {loss.size}.")
+    if seen.sum() >= ENOUGH:
+        return _blocks(recording.step[seen].astype(float), recording.probe_loss[seen], True)
+    return _of_losses(recording)
+
+
+def _of_losses(recording: Recording) -> Smooth:
+    seen = np.isfinite(recording.loss)
+    return _blocks(recording.loss_step[seen].astype(float), recording.loss[seen], False)
+
+
+def _blocks(step: NDArray, loss: NDArray, of_probe: bool) -> Smooth:
+    if loss.size < FEWEST:
+        raise ValueError(f"A stall needs at least {FEWEST} finite losses to be seen: found {loss.size}.")
     block = np.searchsorted(_edges(step), step, "right")
     kept = np.unique(block)
     middle = np.array([np.median(loss[block == b]) for b in kept])
@@ -100,9 +107,30 @@ def _edges(step: NDArray) -> NDArray:
 def find_stalls(recording: Recording) -> tuple[Stall, ...]:
     """The stalls of a run in order; an ongoing one last.
 
+    Looks at the probe thin out, and may be too few on a short plateau: what the losses handed over show between its stalls, and without doubt, is one too. Its height is that of the probe at that time.
+
     **Raises:** `ValueError` where fewer than 8 finite losses were seen.
     """
     series = smooth(recording)
+    found = _stalls_of(series)
+    if not series.of_probe or np.isfinite(recording.loss).sum() < FEWEST:
+        return found
+    more = [
+        _by_probe(recording, s) for s in _stalls_of(_of_losses(recording)) if not s.ongoing and s.confidence >= SURE
+    ]
+    apart = [s for s in more if all(s.end < other.start or s.start > other.end for other in found)]
+    return tuple(sorted((*found, *apart), key=lambda s: s.start))
+
+
+def _by_probe(recording: Recording, stall: Stall) -> Stall:
+    """A stall of the losses handed over, with the probe's height in its middle and the probe's fall in place of theirs."""
+    seen = np.isfinite(recording.probe_loss)
+    height = float(np.interp((stall.start + stall.end) / 2, recording.step[seen], recording.probe_loss[seen]))
+    fall = None if stall.fall is None else stall.fall * height / stall.height if stall.height else stall.fall
+    return replace(stall, height=height, fall=fall)
+
+
+def _stalls_of(series: Smooth) -> tuple[Stall, ...]:
     t, loss, each = series.step, series.loss, series.noise
     noise = float(np.median(each))
     found: list[Stall] = []
