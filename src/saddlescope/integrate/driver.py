@@ -33,8 +33,8 @@ COMPILED_FOR = (
     {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"} if jax.__version_info__ >= (0, 10) else {}
 )
 #: The older way of writing fused loops takes half as long to compile. Small motions run as fast with it, or up to twice as fast; large ones, whose loops are long, up to 1.4 times
-#: as long (measured with 10 to 100 units on 2 to 1000 samples, weights and data of 60 to 130 000 numbers).
-COMPILED_SMALL = COMPILED_FOR | {"xla_cpu_use_fusion_emitters": False} if COMPILED_FOR else {}
+#: as long (measured with 10 to 100 units on 2 to 1000 samples, weights and data of 60 to 130 000 numbers). Other versions may have lost it, and refuse what they do not know.
+COMPILED_SMALL = COMPILED_FOR | ({"xla_cpu_use_fusion_emitters": False} if jax.__version_info__[:2] == (0, 10) else {})
 #: Up to so many numbers in weights and data a motion is small.
 SMALL = 2_000
 #: Up to so many numbers the states of a segment are kept whoever asks, for next to nothing: so that runs that keep them and runs that do not share programs.
