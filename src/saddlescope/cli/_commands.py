@@ -134,7 +134,9 @@ def reproduce(command: Reproduce) -> Exit:
         raise ValueError(
             f"--workers needs a number from 1 on, or 0 for as many as there are cores: found {command.workers}."
         )
-    runs.keep_compiled_programs()
+    # a quick reproduction compiles far more than it runs
+    begin = runs.keep_quickly_compiled_programs if command.quick else runs.keep_compiled_programs
+    begin()
     workers = command.workers or os.cpu_count() or 1
     with Progress() as progress:
         claims = experiments.reproduce(
@@ -144,7 +146,7 @@ def reproduce(command: Reproduce) -> Exit:
             progress,
             fresh=command.fresh,
             workers=workers,
-            begin=runs.keep_compiled_programs,
+            begin=begin,
             digits=command.digits,
         )
     if command.json:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
 
+from ..runs import compile_quicker
 from ._base import Progress
 from ._side_by_side import side_by_side
 
@@ -17,8 +18,6 @@ Result = TypeVar("Result")
 
 #: Problems of one process.
 SHARE = 50
-#: Half as long to compile, and up to a third longer to run (measured, two-layer networks): right where programs are used a few times.
-QUICKER_TO_COMPILE = "--xla_cpu_use_fusion_emitters=false"
 
 
 def in_processes(
@@ -36,13 +35,8 @@ def in_processes(
     workers = workers or os.cpu_count() or 1
     share = max(1, min(SHARE, -(-len(items) // workers)))
     shares = [items[i : i + share] for i in range(0, len(items), share)]
-    for _, results in side_by_side(partial(_all, work), shares, workers, _begin, lambda part, text: None):
+    for _, results in side_by_side(partial(_all, work), shares, workers, compile_quicker, lambda part, text: None):
         yield results
-
-
-def _begin() -> None:
-    flags = os.environ.get("XLA_FLAGS", "")
-    os.environ["XLA_FLAGS"] = f"{flags} {QUICKER_TO_COMPILE}".strip()
 
 
 def _all(work: Callable[[Item], Result], items: Sequence[Item], progress: Progress) -> list[Result]:

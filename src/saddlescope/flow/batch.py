@@ -90,7 +90,9 @@ def gradient_flows(
         groups = defaultdict(list)
         for i, motion in motions.items():
             groups[shape_of(motion.field, motion.start)].append(i)
-        for members in pool.map(lambda part: _begun(motions, part), _chunks(groups.values(), motions, workers)):
+        sizes = {key: _size(len(group), motions[group[0]], workers) for key, group in groups.items()}
+        begins = [(part, sizes[key]) for key, group in groups.items() for part in _parts(group, sizes[key], workers)]
+        for members in pool.map(lambda item: _begun(motions, *item), begins):
             for i, error in members:
                 if error is not None:
                     found[i] = error
@@ -105,7 +107,11 @@ def gradient_flows(
                     program = Program.of(motion.state, order, motion.segment_steps, motion.stiff, keep_states)
                     due[(shape_of(motion.field, motion.start), program)].append(i)
             waiting = {i for group in due.values() for i in group}
-            parts = [(key[1], part) for key, group in due.items() for part in _chunks([group], motions, workers)]
+            parts = [
+                (program, part, sizes[shape])
+                for (shape, program), group in due.items()
+                for part in _parts(group, sizes[shape], workers)
+            ]
             for _ in pool.map(lambda item: _advanced(motions, *item), parts):
                 pass
             if progress is not None:
@@ -122,7 +128,7 @@ def _asked(
     return can_rest(network, objective)
 
 
-def _begun(motions: dict[int, Motion], part: list[int]) -> list[tuple[int, ValueError | None]]:
+def _begun(motions: dict[int, Motion], part: list[int], size: int) -> list[tuple[int, ValueError | None]]:
     """Starts members of one shape; which could not, and why."""
     fields, ys, controls = [], [], []
     for i in part:
@@ -130,7 +136,9 @@ def _begun(motions: dict[int, Motion], part: list[int]) -> list[tuple[int, Value
         ys.append(motions[i].start)
         controls.append(motions[i].first_controls())
     told: list[tuple[int, ValueError | None]] = []
-    for i, state in zip(part, start_many(fields, ys, controls), strict=True):
+    spare = size - len(part)
+    states = start_many(fields + fields[:1] * spare, ys + ys[:1] * spare, controls + controls[:1] * spare)
+    for i, state in zip(part, states[: len(part)], strict=True):
         try:
             motions[i].begin(state)
             told.append((i, None))
@@ -139,28 +147,28 @@ def _begun(motions: dict[int, Motion], part: list[int]) -> list[tuple[int, Value
     return told
 
 
-def _advanced(motions: dict[int, Motion], program: Program, part: list[int]) -> None:
+def _advanced(motions: dict[int, Motion], program: Program, part: list[int], size: int) -> None:
+    """One segment of each of a part. The call is filled up with members that take no step, so that one size is compiled."""
     members = [motions[i] for i in part]
-    out = advance_many([m.field for m in members], [m.state for m in members], [m.controls() for m in members], program)
-    for motion, (state, segment) in zip(members, out, strict=True):
+    fields, states, controls = [m.field for m in members], [m.state for m in members], [m.controls() for m in members]
+    spare = size - len(part)
+    idle = controls[0]._replace(steps=np.zeros((), np.int64))
+    out = advance_many(fields + fields[:1] * spare, states + states[:1] * spare, controls + [idle] * spare, program)
+    for motion, (state, segment) in zip(members, out[: len(part)], strict=True):
         motion.take(state, segment)
 
 
-def _chunks(groups, motions: dict[int, Motion], workers: int) -> list[list[int]]:
-    """Groups cut into calls: powers of two up to CHUNK, so that few sizes are compiled, and as many calls as workers where that is possible."""
-    parts = []
-    for group in groups:
-        size = motions[group[0]].start.size
-        fit = max(1, CALL_BYTES // (8 * (size + 32) * 256))
-        wanted = max(1, min(CHUNK, fit, -(-len(group) // workers)))
-        step = 2 ** int(np.log2(wanted))
-        rest = sorted(group)
-        while rest:
-            while step > len(rest):
-                step //= 2
-            parts.append(rest[:step])
-            rest = rest[step:]
-    return parts
+def _size(count: int, motion: Motion, workers: int) -> int:
+    """Members of one call: up to CHUNK, a power of two so that few sizes are compiled, and so that every worker has a call where that is possible."""
+    fit = max(1, CALL_BYTES // (8 * (motion.start.size + 32) * 256))
+    return 2 ** int(np.log2(max(1, min(CHUNK, fit, -(-count // workers)))))
+
+
+def _parts(group: Sequence[int], size: int, workers: int) -> list[list[int]]:
+    """A group cut into calls of at most `size`, of nearly equal length, as many as there are threads to work on them where there are fewer."""
+    threads = min(workers, os.cpu_count() or 1)
+    count = max(-(-len(group) // size), min(threads, len(group)))
+    return [part.tolist() for part in np.array_split(np.sort(np.asarray(group)), count)]
 
 
 def _each(value, count: int, name: str) -> list:

@@ -166,9 +166,10 @@ class KinkedField(AbstractField):
         # the pairs whose modes may change are on their kinks, where either slope gives the same function: forces stay
         _, along, _ = self._forces(y, pattern)
         pull = self._pull(along)
-        below = self._pushes(along, jnp.where(hit, 0, pattern))[0] @ self.gram
-        above = self._pushes(along, jnp.where(hit, 1, pattern))[0] @ self.gram
-        _, used = self._pushes(along, pattern)
+        # one after the other by one loop, which is compiled once: a push is a large program
+        tried = jnp.stack([jnp.where(hit, 0, pattern), jnp.where(hit, 1, pattern), pattern])
+        pushes, uses = jax.lax.map(lambda pattern: self._pushes(along, pattern), tried)
+        below, above, used = pushes[0] @ self.gram, pushes[1] @ self.gram, uses[2]
         # pushed up from below and down from above: it slides; pushed the same way from both sides: it crosses
         through = jnp.where((below > 0) & (above < 0), 2, 1 - pattern)
         released = jnp.where(used * pull < 0, 0, 1)
@@ -197,15 +198,16 @@ class KinkedField(AbstractField):
 
         def going(carry):
             _, wrong, _, rounds = carry
-            return jnp.any(wrong) & (rounds < ROUNDS)
+            return (rounds < 0) | (jnp.any(wrong) & (rounds < ROUNDS))
 
         def once(carry):
             pattern, wrong, other, rounds = carry
             pattern = jnp.where(wrong, other, pattern).astype(jnp.int32)
             return pattern, *worst(pattern), rounds + 1
 
-        # most events leave nothing to be settled
-        return jax.lax.while_loop(going, once, (pattern, *worst(pattern), jnp.zeros((), jnp.int32)))[0]
+        # most events leave nothing to be settled: the first time round only looks
+        nothing = jnp.zeros(pattern.shape, bool)
+        return jax.lax.while_loop(going, once, (pattern, nothing, pattern, jnp.full((), -1, jnp.int32)))[0]
 
 
 def _share_of(pull: Array, used: Array) -> Array:
@@ -258,11 +260,15 @@ def eliminated(systems: Float[Array, "units pairs pairs"], right: Float[Array, "
     if pairs > LARGEST_ELIMINATED:
         return jax.vmap(jnp.linalg.solve)(systems, right)
     whole = jnp.concatenate([systems, right[:, :, None]], axis=2)
-    for k in range(pairs):
-        row = whole[:, k, :] / whole[:, k, k, None]
-        others = whole - whole[:, :, k, None] * row[:, None, :]
-        whole = jnp.where((jnp.arange(pairs) == k)[None, :, None], row[:, None, :], others)
-    return whole[:, :, -1]
+
+    def step(k, whole):
+        row = jax.lax.dynamic_index_in_dim(whole, k, 1)
+        row = row / jax.lax.dynamic_index_in_dim(row, k, 2)
+        others = whole - jax.lax.dynamic_index_in_dim(whole, k, 2) * row
+        return jnp.where((jnp.arange(pairs) == k)[None, :, None], row, others)
+
+    # written out for two, which fuse with what is around them: a loop is a smaller program from there on, and as fast
+    return jax.lax.fori_loop(0, pairs, step, whole, unroll=pairs <= 2)[:, :, -1]
 
 
 def scaled(network: AbstractNetwork, shares: tuple[Share, ...]) -> AbstractNetwork:

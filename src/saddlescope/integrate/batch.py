@@ -4,7 +4,6 @@ On a CPU the members are followed one after another inside the call, each with i
 for the samples of all. On an accelerator they run side by side. Either way a member takes the steps that it would take alone.
 """
 
-import functools
 from collections.abc import Sequence
 
 import jax
@@ -13,7 +12,7 @@ from jax import lax
 from jaxtyping import PyTree
 
 from ._base import AbstractField
-from .driver import COMPILED_FOR, Program, first_state, run_segment
+from .driver import Program, by_size, first_state, run_segment
 from .state import Controls, Segment, State
 
 
@@ -26,7 +25,7 @@ def shape_of(field: AbstractField, y: np.ndarray) -> tuple:
 def start_many(fields: Sequence[AbstractField], ys: Sequence[np.ndarray], controls: Sequence[Controls]) -> list[State]:
     """`start` for every member."""
     with jax.enable_x64(True):
-        states = _start_many(*_stacked((list(fields), list(ys), [c.packed() for c in controls])))
+        states = _start_many(fields[0])(*_stacked((list(fields), list(ys), [c.packed() for c in controls])))
         return [State.of(packed) for packed in _members(states, len(fields))]
 
 
@@ -36,12 +35,11 @@ def advance_many(
     """`advance` for every member; all of them are due for the same program."""
     with jax.enable_x64(True):
         parts = (list(fields), [s.packed() for s in states], [c.packed() for c in controls])
-        out = _members(_advance_many(*_stacked(parts), program), len(fields))
+        out = _members(_advance_many(fields[0])(*_stacked(parts), program), len(fields))
         return [(State.of(packed), Segment.of(*written)) for packed, *written in out]
 
 
-@functools.partial(jax.jit, compiler_options=COMPILED_FOR)
-def _start_many(fields: PyTree, ys: PyTree, controls: PyTree) -> PyTree:
+def _first_of_many(fields: PyTree, ys: PyTree, controls: PyTree) -> PyTree:
     def first(member):
         field, y, asked = member
         return first_state(field, y, Controls.of(asked)).packed()
@@ -49,9 +47,12 @@ def _start_many(fields: PyTree, ys: PyTree, controls: PyTree) -> PyTree:
     return _mapped(first, (fields, ys, controls))
 
 
-@functools.partial(jax.jit, static_argnames="program", compiler_options=COMPILED_FOR)
-def _advance_many(fields: PyTree, states: PyTree, controls: PyTree, program: Program) -> PyTree:
+def _segments_of_many(fields: PyTree, states: PyTree, controls: PyTree, program: Program) -> PyTree:
     return _mapped(lambda member: run_segment(*member, program), (fields, states, controls))
+
+
+_start_many = by_size(_first_of_many)
+_advance_many = by_size(_segments_of_many, static_argnames="program")
 
 
 def _mapped(function, members: PyTree) -> PyTree:

@@ -10,19 +10,19 @@ stability limit, a Rosenbrock method goes on; through transitions, where accurac
 its own, compiled when it is first needed.
 """
 
-import functools
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from ._base import AbstractField, AbstractMethod, rms
 from .methods import METHODS
 from .sampling import MAX_SAMPLES, SPEED_DECADES, Curve, Ends, first_crossing, follows, hermite_tolerance, put, sample
-from .state import Controls, Packed, Segment, State
+from .state import Controls, Folded, Packed, Segment, State
 from .switching import Switch
 
 #: Steps that change the loss by less than this part of the loss at t = 0 satisfy both promises without a look inside.
@@ -32,6 +32,13 @@ QUIET = 1e-7
 COMPILED_FOR = (
     {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"} if jax.__version_info__ >= (0, 10) else {}
 )
+#: The older way of writing fused loops takes half as long to compile. Small motions run as fast with it, or up to twice as fast; large ones, whose loops are long, up to 1.4 times
+#: as long (measured with 10 to 100 units on 2 to 1000 samples, weights and data of 60 to 130 000 numbers). Other versions may have lost it, and refuse what they do not know.
+COMPILED_SMALL = COMPILED_FOR | ({"xla_cpu_use_fusion_emitters": False} if jax.__version_info__[:2] == (0, 10) else {})
+#: Up to so many numbers in weights and data a motion is small.
+SMALL = 2_000
+#: Up to so many numbers the states of a segment are kept whoever asks, for next to nothing: so that runs that keep them and runs that do not share programs.
+FEW_NUMBERS = 2**18
 #: A guard counts as crossed below minus this; guards are dimensionless, so this is rounding.
 GUARD_TOLERANCE = 1e-13
 
@@ -39,12 +46,24 @@ GUARD_TOLERANCE = 1e-13
 def start(field: AbstractField, y: Float[Array, " n"], controls: Controls) -> State:
     """The state at t = 0 as NumPy arrays, with a first step from the size of the velocity."""
     with jax.enable_x64(True):
-        return State.of(_read(_start(field, np.asarray(y), controls.packed())))
+        return State.of(_read(_start(field)(field, np.asarray(y), controls.packed())))
 
 
-@functools.partial(jax.jit, compiler_options=COMPILED_FOR)
-def _start(field: AbstractField, y: Array, controls: Array) -> Packed:
+def _first(field: AbstractField, y: Array, controls: Array) -> Packed:
     return first_state(field, y, Controls.of(controls)).packed()
+
+
+def by_size(function: Callable[..., Any], **how: Any) -> Callable[[PyTree], Callable[..., Any]]:
+    """The function compiled for small motions and for large ones: which, is decided by what it is given (fields of arrays) when it is called."""
+    small, large = (jax.jit(function, compiler_options=of, **how) for of in (COMPILED_SMALL, COMPILED_FOR))
+
+    def chosen(fields: PyTree) -> Callable[..., Any]:
+        return small if sum(np.size(leaf) for leaf in jax.tree.leaves(fields)) <= SMALL else large
+
+    return chosen
+
+
+_start = by_size(_first)
 
 
 def first_state(field: AbstractField, y: Array, controls: Controls) -> State:
@@ -78,15 +97,16 @@ def advance(
 
     - `order`: of the explicit method, 8 or 5.
     - `stiff`: whether long plateaus may be crossed with a Rosenbrock method, which takes a dense Hessian a step. Not for motions with modes.
-    - `keep_states`: whether the segment carries the state after each step.
+    - `keep_states`: whether the segment has to carry the state after each step.
 
     The result does not depend on how a run is cut into calls: steps are never clipped to fit one.
     """
     if stiff and field.has_modes:
         raise ValueError(f"stiff = True needs a motion without modes: {type(field).__name__} has them. Leave it out.")
     with jax.enable_x64(True):
-        program = Program.of(state, order, steps, stiff, keep_states)
-        after, *written = _advance(field, state.packed(), controls.packed(), program)
+        keeps = keep_states or steps * np.asarray(state.y).shape[0] <= FEW_NUMBERS
+        program = Program.of(state, order, steps, stiff, keeps)
+        after, *written = _advance(field)(field, state.packed(), controls.packed(), program)
         return State.of(_read(after)), Segment.of(*written)
 
 
@@ -108,26 +128,24 @@ class Program(NamedTuple):
         return cls(method, steps, order if stiff else None, keep_states)
 
 
-@functools.partial(jax.jit, static_argnames="program", compiler_options=COMPILED_FOR)
-def _advance(field: AbstractField, state: Packed, controls: Array, program: Program):
-    return run_segment(field, state, controls, program)
-
-
 def run_segment(
     field: AbstractField, packed: Packed, asked: Array, program: Program
 ) -> tuple[Packed, Array, Array, Array, Array]:
     """One segment, to be compiled: the state, and what `Segment.of` reads."""
-    state, controls = State.of(packed), Controls.of(asked)
+    controls = Controls.of(asked)
     method, steps, explicit = METHODS[program.method](), program.steps, program.explicit
     samples = 8 * steps + 2 * MAX_SAMPLES
     curve = Curve.empty(samples)
-    states = jnp.zeros((steps if program.keep_states else 0, state.y.shape[0]))
+    first = Folded.of(packed)
+    states = jnp.zeros((steps if program.keep_states else 0, first.y.shape[0]))
     index = jnp.zeros((steps,), jnp.int64)
     count = jnp.zeros((), jnp.int64)
+    switched = State.unfolded(first).switch[0]
 
     def going(carry):
-        s, curve, _, _, count = carry
-        suits = True if explicit is None else (s.switch[0] == state.switch[0])
+        folded, curve, _, _, count = carry
+        s = State.unfolded(folded)
+        suits = True if explicit is None else (s.switch[0] == switched)
         return (
             (count < jnp.minimum(steps, controls.steps))
             & (curve.size < samples - MAX_SAMPLES - 3)
@@ -140,21 +158,24 @@ def run_segment(
         )
 
     def step(carry):
-        s, curve, states, index, count = carry
-        new, curve, accepted = _step(field, method, s, controls, curve, explicit)
-        slot = jnp.where(accepted, count, steps - 1)
+        folded, curve, states, index, count = carry
+        new, curve, accepted = _step(field, method, State.unfolded(folded), controls, curve, explicit)
+        # after a step that is not accepted, what stands there is overwritten or not read
         if program.keep_states:
-            states = put(states, slot, jnp.where(accepted, new.y, states[slot]))
-        index = put(index, slot, jnp.where(accepted, curve.size - 1, index[slot]))
+            states = put(states, count, new.y)
+        index = put(index, count, curve.size - 1)
         return new, curve, states, index, count + jnp.where(accepted, 1, 0)
 
-    state, curve, states, index, count = lax.while_loop(going, step, (state, curve, states, index, count))
-    return state.packed(), jnp.stack(curve[:3]), states, index, jnp.stack([count, curve.size])
+    last, curve, states, index, count = lax.while_loop(going, step, (first, curve, states, index, count))
+    return last.packed(), curve.rows, states, index, jnp.stack([count, curve.size])
+
+
+_advance = by_size(run_segment, static_argnames="program")
 
 
 def _step(
     field: AbstractField, method: AbstractMethod, s: State, controls: Controls, curve: Curve, explicit: int | None
-):
+) -> tuple[Folded, Curve, Array]:
     clipped = s.t + s.step_size >= controls.t_stop
     h = jnp.where(clipped, controls.t_stop - s.t, s.step_size)
 
@@ -188,36 +209,42 @@ def _step(
 
     speeds = jnp.linalg.norm(s.velocity), jnp.linalg.norm(tried.velocity)
     ends = Ends(s.t, h, (s.loss, tried.loss), speeds)
+    guards, crossed, event = None, jnp.zeros((0,), bool), jnp.zeros((), bool)
     if field.has_modes:
-        before, after = field.guards(s.y, s.mode), field.guards(tried.y, s.mode)
-        crossed = (after < -GUARD_TOLERANCE) & (after < before)
+        guards = _both_guards(field, s, tried.y)
+        crossed = (guards[1] < -GUARD_TOLERANCE) & (guards[1] < guards[0])
         event = jnp.any(crossed)
-    else:
-        crossed, event = jnp.zeros((0,), bool), jnp.zeros((), bool)
 
     # samples of one step go through a small buffer: the whole curve would be copied into and out of every branch
     some = Curve.empty(MAX_SAMPLES + 3)
 
     def look_inside():
         at, looks = tried.inside()
-        looked = full._replace(evaluations=full.evaluations + looks)
-        if not field.has_modes:
-            return _sampled(field, s, looked, at, jnp.ones(()), h, some, controls)
-        return lax.cond(
-            event,
-            lambda: _ended(field, s, looked, at, crossed, h, some, controls),
-            lambda: _sampled(field, s, looked, at, jnp.ones(()), h, some, controls),
+        end, part = full._replace(evaluations=full.evaluations + looks), some
+        if guards is None:
+            count, part = _sampled(field, s, end, at, jnp.ones(()), h, part, controls)
+            return end._replace(evaluations=count).folded(), part
+        end, span = _cut(field, s, end, at, crossed, event, guards, h)
+        inside = Ends(s.t, span * h, (s.loss, end.loss), (speeds[0], jnp.linalg.norm(end.velocity)))
+        count, part = lax.cond(
+            _stirred(inside, controls),
+            lambda: _sampled(field, s, end, at, span, h, part, controls),
+            lambda: (end.evaluations, part),
         )
+        end = end._replace(evaluations=count)
+        return lax.cond(event, lambda: _changed(field, s, end, crossed, part), lambda: (end.folded(), part))
 
     bends = _stirred(ends, controls) & ~follows(s.before, ends, _allowed(controls))
-    plain = jax.tree.map(lambda a, b: jnp.where(accepted, a, b), full, kept)
-    new, some = lax.cond(accepted & (event | bends), look_inside, lambda: (plain, some))
+    plain = jax.tree.map(lambda a, b: jnp.where(accepted, a, b), full.folded(), kept.folded())
+    folded, some = lax.cond(accepted & (event | bends), look_inside, lambda: (plain, some))
+    new = State.unfolded(folded)
     last = jnp.where(some.size > 0, some.last(), jnp.stack([s.t, s.loss, speeds[0]]))
+    speed = jnp.linalg.norm(new.velocity)
     if field.has_modes:
-        last = jnp.where(event, jnp.stack([new.t, new.loss, jnp.linalg.norm(new.velocity)]), last)
+        last = jnp.where(event, jnp.stack([new.t, new.loss, speed]), last)
     new = new._replace(before=jnp.where(accepted, last, s.before))
-    some = some.add(new.t, new.loss, jnp.linalg.norm(new.velocity), when=accepted)
-    return new, curve.joined(some), accepted
+    some = some.add(new.t, new.loss, speed, when=accepted)
+    return new.folded(), curve.joined(some), accepted
 
 
 def _allowed(controls: Controls) -> Array:
@@ -231,8 +258,8 @@ def _stirred(ends: Ends, controls: Controls) -> Array:
     return moved | (jnp.abs(jnp.log10(speed1 / speed0)) > SPEED_DECADES)
 
 
-def _sampled(field, s: State, end: State, at, span, h, curve: Curve, controls: Controls) -> tuple[State, Curve]:
-    """Samples the curve inside the first part `span` of a step that ends at `end`."""
+def _sampled(field, s: State, end: State, at, span, h, curve: Curve, controls: Controls) -> tuple[Array, Curve]:
+    """Evaluations by then, and the curve with samples inside the first part `span` of a step, which ends at `end`."""
 
     def values(y):
         loss, velocity = field(y, s.mode)
@@ -241,24 +268,32 @@ def _sampled(field, s: State, end: State, at, span, h, curve: Curve, controls: C
     speeds = jnp.linalg.norm(s.velocity), jnp.linalg.norm(end.velocity)
     ends = Ends(s.t, span * h, (s.loss, end.loss), speeds)
     curve, calls = sample(lambda x: at(x * span), values, ends, curve, _allowed(controls))
-    return end._replace(evaluations=end.evaluations + calls), curve
+    return end.evaluations + calls, curve
 
 
-def _ended(field, s: State, full: State, at, crossed, h, curve: Curve, controls: Controls) -> tuple[State, Curve]:
-    """Cuts a step where its mode ends and changes the mode; the curve gets the speed before and after."""
-    span, y = first_crossing(field, at, s.mode, crossed)
-    loss, velocity = field(y, s.mode)
-    before = full._replace(t=s.t + span * h, y=y, loss=loss, velocity=velocity, evaluations=full.evaluations + 2)
-    speed = jnp.linalg.norm(velocity)
-    ends = Ends(s.t, span * h, (s.loss, loss), (jnp.linalg.norm(s.velocity), speed))
-    before, curve = lax.cond(
-        _stirred(ends, controls),
-        lambda before, curve: _sampled(field, s, before, at, span, h, curve, controls),
-        lambda before, curve: (before, curve),
-        before,
-        curve,
-    )
-    curve = curve.add(before.t, before.loss, speed)
-    mode = field.transition(y, s.mode, crossed & (field.guards(y, s.mode) < 0))
-    loss, velocity = field(y, mode)
-    return before._replace(mode=mode, loss=loss, velocity=velocity, events=s.events + 1), curve
+def _both_guards(field: AbstractField, s: State, end: Array) -> tuple[Array, Array]:
+    """At the start and the end of a step, by one loop: guards are large programs."""
+    both = lax.map(lambda y: field.guards(y, s.mode), jnp.stack([s.y, end]))
+    return both[0], both[1]
+
+
+def _cut(field, s: State, full: State, at, crossed, event, guards, h) -> tuple[State, Array]:
+    """A step as far as its mode holds, and which part of it that is."""
+
+    def where_it_ends():
+        span, y = first_crossing(field, at, s.mode, crossed, guards)
+        loss, velocity = field(y, s.mode)
+        evaluations = full.evaluations + 2  # with that of `_changed`
+        end = full._replace(t=s.t + span * h, y=y, loss=loss, velocity=velocity, evaluations=evaluations)
+        return end.folded(), span
+
+    folded, span = lax.cond(event, where_it_ends, lambda: (full.folded(), jnp.ones(())))
+    return State.unfolded(folded), span
+
+
+def _changed(field, s: State, end: State, crossed, curve: Curve) -> tuple[Folded, Curve]:
+    """In the mode that follows; the curve gets the speed before the change, too."""
+    curve = curve.add(end.t, end.loss, jnp.linalg.norm(end.velocity))
+    mode = field.transition(end.y, s.mode, crossed & (field.guards(end.y, s.mode) < 0))
+    loss, velocity = field(end.y, mode)
+    return end._replace(mode=mode, loss=loss, velocity=velocity, events=s.events + 1).folded(), curve

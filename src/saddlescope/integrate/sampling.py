@@ -23,39 +23,34 @@ SPEED_DECADES = 0.3
 STEADY_DECADES = 0.6
 #: At most this many samples a step.
 MAX_SAMPLES = 64
-#: Where in a stretch the first look is: not half way only, where the bend of a stretch that is steepest there would vanish by symmetry.
-FIRST_LOOK = (1 / 3, 2 / 3)
+#: The first look at a stretch is where it is cut in so many parts: not half way, where the bend of a stretch that is steepest there would vanish by symmetry.
+FIRST_LOOK = 3
 #: Where a guard is crossed is found to this part of the step, below every tolerance allowed to it; in at most so many looks, whatever happens.
 CROSSING = 2.0**-35
 MOST_LOOKS = 80
 
 
 class Curve(NamedTuple):
-    """A buffer of samples of (t, loss, speed); its last slot is scratch."""
+    """A buffer of samples, each a row of t, loss and speed; rows from `size` on are scratch."""
 
-    t: Float[Array, " samples"]
-    loss: Float[Array, " samples"]
-    speed: Float[Array, " samples"]
+    rows: Float[Array, "samples 3"]
     size: Array
 
     @classmethod
     def empty(cls, samples: int) -> "Curve":
-        return cls(jnp.zeros(samples), jnp.zeros(samples), jnp.zeros(samples), jnp.zeros((), jnp.int64))
+        return cls(jnp.zeros((samples, 3)), jnp.zeros((), jnp.int64))
 
     def add(self, t: Array, loss: Array, speed: Array, when: Array | bool = True) -> "Curve":
-        i = jnp.where(when, self.size, self.t.shape[0] - 1)
-        size = self.size + jnp.where(when, 1, 0)
-        return Curve(put(self.t, i, t), put(self.loss, i, loss), put(self.speed, i, speed), size)
+        return Curve(put(self.rows, self.size, jnp.stack([t, loss, speed])), self.size + jnp.where(when, 1, 0))
 
     def joined(self, more: "Curve") -> "Curve":
-        """With the samples of another, smaller one; what is behind them is scratch."""
-        parts = zip(self[:3], more[:3], strict=True)
-        return Curve(*(lax.dynamic_update_slice(a, b, (self.size,)) for a, b in parts), self.size + more.size)
+        """With the samples of another, smaller one."""
+        zero = jnp.zeros((), self.size.dtype)
+        return Curve(lax.dynamic_update_slice(self.rows, more.rows, (self.size, zero)), self.size + more.size)
 
     def last(self) -> Float[Array, " 3"]:
         """t, loss and speed of the latest sample."""
-        i = jnp.maximum(self.size - 1, 0)
-        return jnp.stack([lax.dynamic_index_in_dim(a, i, keepdims=False) for a in (self.t, self.loss, self.speed)])
+        return lax.dynamic_index_in_dim(self.rows, jnp.maximum(self.size - 1, 0), keepdims=False)
 
 
 def put(buffer: Array, i: Array, row: Array) -> Array:
@@ -117,11 +112,37 @@ def sample(at, values, ends: Ends, curve: Curve, allowed: Array) -> tuple[Curve,
 
     Returns the curve and how many samples were computed, the first look included. The first look decides how many follow.
     """
+
+    # both looks by one loop, so that the field is compiled once
+    def look(_, carry):
+        filled, wanted = carry
+        filled = _divided(at, values, ends, filled._replace(size=curve.size), wanted)
+        return filled, _wanted(lax.dynamic_slice_in_dim(filled.rows, curve.size, FIRST_LOOK - 1), ends, allowed)
+
+    first = jnp.asarray(FIRST_LOOK, jnp.int64)
+    filled, _ = lax.fori_loop(0, 2, look, (curve, first))
+    return filled, FIRST_LOOK - 1 + filled.size - curve.size
+
+
+def _divided(at, values, ends: Ends, curve: Curve, parts: Array) -> Curve:
+    """With samples where a stretch is cut in so many parts."""
+
+    # one after the other: side by side costs more than it saves (measured: 8 take 30 times as long as one for 225 linear weights, 5 times for 60). Each
+    # state travels in the carry, so that it is computed once and not in every sum over it
+    def body(i, carry):
+        curve, state = carry
+        loss, speed = values(state)
+        return curve.add(ends.t + i / parts * ends.width, loss, speed), at((i + 1) / parts)
+
+    return lax.fori_loop(1, parts, body, (curve, at(1 / parts)))[0]
+
+
+def _wanted(looked: Float[Array, "looks 3"], ends: Ends, allowed: Array) -> Array:
+    """In how many parts a stretch has to be cut, judged by a first look at it."""
     (loss0, loss1), (speed0, speed1) = ends.loss, ends.speed
     slope0, slope1 = -(speed0**2) * ends.width, -(speed1**2) * ends.width
-
-    first = jnp.asarray(FIRST_LOOK)
-    loss, speed = lax.map(values, lax.map(at, first))
+    first = jnp.arange(1, FIRST_LOOK) / FIRST_LOOK
+    loss, speed = looked[:, 1], looked[:, 2]
     cubic = (1 + 2 * first) * (1 - first) ** 2 * loss0 + first**2 * (3 - 2 * first) * loss1
     cubic = cubic + first * (1 - first) ** 2 * slope0 - first**2 * (1 - first) * slope1
     slope = 6 * first * (1 - first) * (loss1 - loss0)
@@ -134,27 +155,19 @@ def sample(at, values, ends: Ends, curve: Curve, allowed: Array) -> tuple[Curve,
     decades = 3 * jnp.max(jnp.abs(jnp.diff(speeds)))
     # errors go with power 4 of the spacing
     wanted = jnp.ceil(jnp.maximum(1.2 * hermite**0.25, decades / SPEED_DECADES))
-    wanted = jnp.where(jnp.isfinite(wanted), jnp.clip(wanted, 1, MAX_SAMPLES), 1).astype(jnp.int64)
-
-    # one after the other: side by side costs more than it saves (measured: 8 take 30 times as long as one for 225 linear weights, 5 times for 60). Each
-    # state travels in the carry, so that it is computed once and not in every sum over it
-    def body(i, carry):
-        curve, state = carry
-        loss, speed = values(state)
-        return curve.add(ends.t + i / wanted * ends.width, loss, speed), at((i + 1) / wanted)
-
-    curve, _ = lax.fori_loop(1, wanted, body, (curve, at(1 / wanted)))
-    return curve, len(FIRST_LOOK) + wanted - 1
+    return jnp.where(jnp.isfinite(wanted), jnp.clip(wanted, 1, MAX_SAMPLES), 1).astype(jnp.int64)
 
 
-def first_crossing(field: AbstractField, at, mode: Array, crossed: Array) -> tuple[Array, Array]:
-    """The fraction of a step at which the first of the crossed guards becomes negative, to `CROSSING`, and the state there.
+def first_crossing(
+    field: AbstractField, at, mode: Array, crossed: Array, guards: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    """The fraction of a step at which the first of the crossed guards becomes negative, to `CROSSING`, and the state there; `guards` at both ends of the step.
 
     Inverse quadratic steps within a bracket, halving where they would not help (Chandrupatla 1997): a quarter of the looks that halving takes.
     """
 
-    def lowest(state):
-        return jnp.min(jnp.where(crossed, field.guards(state, mode), jnp.inf))
+    def lowest(guards):
+        return jnp.min(jnp.where(crossed, guards, jnp.inf))
 
     def going(carry):
         _, x1, x2, *_, looks = carry
@@ -163,7 +176,7 @@ def first_crossing(field: AbstractField, at, mode: Array, crossed: Array) -> tup
     # as in `sample`, states travel in the carry
     def look(carry):
         state, x1, x2, x3, f1, f2, f3, x, looks = carry
-        f = lowest(state)
+        f = lowest(field.guards(state, mode))
         same = (f < 0) == (f1 < 0)
         x3, f3 = jnp.where(same, x1, x2), jnp.where(same, f1, f2)
         x2, f2 = jnp.where(same, x2, x1), jnp.where(same, f2, f1)
@@ -176,11 +189,10 @@ def first_crossing(field: AbstractField, at, mode: Array, crossed: Array) -> tup
         return at(x), x1, x2, x3, f1, f2, f3, x, looks + 1
 
     zero, one, half = jnp.zeros(()), jnp.ones(()), jnp.asarray(0.5)
-    end, start = at(one), at(zero)
     # a guard that is at zero where the step starts counts as passed from above
-    first = lowest(end), jnp.maximum(lowest(start), jnp.finfo(half.dtype).tiny)
+    first = lowest(guards[1]), jnp.maximum(lowest(guards[0]), jnp.finfo(half.dtype).tiny)
     carry = (at(half), one, zero, zero, *first, first[1], half, jnp.zeros((), jnp.int64))
-    _, x1, x2, _, f1, *_, looks = lax.while_loop(going, look, carry)
+    last, x1, x2, _, f1, *_, looks = lax.while_loop(going, look, carry)
     span = jnp.where(f1 < 0, x1, x2)
     # a loop whose end XLA cannot foresee: it would open one of a single round
-    return span, lax.fori_loop(0, jnp.minimum(looks, 1), lambda _, y: at(span), end)
+    return span, lax.fori_loop(0, jnp.minimum(looks, 1), lambda *_: at(span), last)

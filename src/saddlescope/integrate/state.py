@@ -22,6 +22,28 @@ class Packed(NamedTuple):
     integers: Int[Array, " counts"]
 
 
+class Folded(NamedTuple):
+    """A state as it goes round a compiled loop: single numbers side by side, since each that travels alone is a program of its own to compile and to call."""
+
+    numbers: Float[Array, " numbers"]
+    counts: Int[Array, " counts"]
+    mode: Int[Array, " m"]
+    y: Float[Array, " n"]
+    velocity: Float[Array, " n"]
+
+    @classmethod
+    def of(cls, packed: Packed) -> "Folded":
+        floats, integers = packed
+        k, c = len(NUMBERS) + 3, len(COUNTS) + 4
+        n = (floats.shape[0] - k) // 2
+        return cls(floats[:k], integers[:c], integers[c:].astype(np.int32), floats[k : k + n], floats[k + n :])
+
+    def packed(self) -> Packed:
+        """In compiled code."""
+        floats = jnp.concatenate([self.numbers, self.y, self.velocity])
+        return Packed(floats, jnp.concatenate([self.counts, self.mode.astype(jnp.int64)]))
+
+
 class State(NamedTuple):
     """Everything that the next step depends on; saving and reloading it loses nothing."""
 
@@ -41,7 +63,7 @@ class State(NamedTuple):
     switch: Int[Array, " 4"]  # see `switching.Switch`
     before: Float[Array, " 3"]  # see `sampling.follows`
 
-    def packed(self) -> "Packed":
+    def packed(self) -> Packed:
         """NumPy or JAX, as it is given."""
         xp = jnp if isinstance(self.y, jax.Array) else np
         numbers = xp.asarray([getattr(self, name) for name in NUMBERS])
@@ -50,15 +72,24 @@ class State(NamedTuple):
         return Packed(floats, xp.concatenate([counts, self.switch, self.mode], dtype=xp.int64))
 
     @classmethod
-    def of(cls, packed: "Packed") -> "State":
-        floats, integers = packed
-        n, k, c = (floats.shape[0] - len(NUMBERS) - 3) // 2, len(NUMBERS) + 3, len(COUNTS)
-        found = {name: floats[i] for i, name in enumerate(NUMBERS)} | {
-            name: integers[i] for i, name in enumerate(COUNTS)
-        }
+    def of(cls, packed: Packed) -> "State":
+        return cls.unfolded(Folded.of(packed))
+
+    def folded(self) -> Folded:
+        """In compiled code."""
+        numbers = jnp.stack([getattr(self, name) for name in NUMBERS])
+        counts = jnp.stack([jnp.asarray(getattr(self, name), jnp.int64) for name in COUNTS])
+        numbers, counts = jnp.concatenate([numbers, self.before]), jnp.concatenate([counts, self.switch])
+        return Folded(numbers, counts, self.mode, self.y, self.velocity)
+
+    @classmethod
+    def unfolded(cls, folded: Folded) -> "State":
+        numbers, counts, mode, y, velocity = folded
+        found = {name: numbers[i] for i, name in enumerate(NUMBERS)}
+        found |= {name: counts[i] for i, name in enumerate(COUNTS)}
         found["failed"] = found["failed"] != 0
-        found |= {"before": floats[len(NUMBERS) : k], "y": floats[k : k + n], "velocity": floats[k + n :]}
-        return cls(**found, switch=integers[c : c + 4], mode=integers[c + 4 :].astype(np.int32))
+        before, switch = numbers[len(NUMBERS) :], counts[len(COUNTS) :]
+        return cls(**found, before=before, switch=switch, mode=mode, y=y, velocity=velocity)
 
 
 class Controls(NamedTuple):
@@ -101,4 +132,5 @@ class Segment(NamedTuple):
         """From the buffers of a compiled segment, which are longer than what is in them."""
         count, size = np.asarray(sizes).tolist()
         kept = np.asarray(states)
-        return cls(*np.asarray(curve)[:, :size], kept[: min(count, len(kept))], np.asarray(index)[:count])
+        t, loss, speed = np.ascontiguousarray(np.asarray(curve)[:size].T)
+        return cls(t, loss, speed, kept[: min(count, len(kept))], np.asarray(index)[:count])

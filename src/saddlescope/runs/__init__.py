@@ -1,6 +1,6 @@
 """Spec to record."""
 
-from .cache import keep_compiled_programs
+from .cache import compile_quicker, keep_compiled_programs, keep_quickly_compiled_programs
 from .files import load, save
 from .intervention import Intervention, cause, with_cause
 from .predict import predict, prediction_summary
@@ -13,7 +13,9 @@ __all__ = [
     "Intervention",
     "Problem",
     "cause",
+    "compile_quicker",
     "keep_compiled_programs",
+    "keep_quickly_compiled_programs",
     "load",
     "predict",
     "prediction_summary",
