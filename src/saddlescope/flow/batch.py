@@ -91,7 +91,7 @@ def gradient_flows(
         for i, motion in motions.items():
             groups[shape_of(motion.field, motion.start)].append(i)
         sizes = {key: _size(len(group), motions[group[0]], workers) for key, group in groups.items()}
-        begins = [(part, sizes[key]) for key, group in groups.items() for part in _parts(group, sizes[key], workers)]
+        begins = [item for key, group in groups.items() for item in _parts(group, sizes[key])]
         for members in pool.map(lambda item: _begun(motions, *item), begins):
             for i, error in members:
                 if error is not None:
@@ -108,9 +108,7 @@ def gradient_flows(
                     due[(shape_of(motion.field, motion.start), program)].append(i)
             waiting = {i for group in due.values() for i in group}
             parts = [
-                (program, part, sizes[shape])
-                for (shape, program), group in due.items()
-                for part in _parts(group, sizes[shape], workers)
+                (program, *item) for (shape, program), group in due.items() for item in _parts(group, sizes[shape])
             ]
             for _ in pool.map(lambda item: _advanced(motions, *item), parts):
                 pass
@@ -148,7 +146,7 @@ def _begun(motions: dict[int, Motion], part: list[int], size: int) -> list[tuple
 
 
 def _advanced(motions: dict[int, Motion], program: Program, part: list[int], size: int) -> None:
-    """One segment of each of a part. The call is filled up with members that take no step, so that one size is compiled."""
+    """One segment of each of a part. The call is filled up with members that take no step, so that few sizes are compiled."""
     members = [motions[i] for i in part]
     fields, states, controls = [m.field for m in members], [m.state for m in members], [m.controls() for m in members]
     spare = size - len(part)
@@ -164,11 +162,14 @@ def _size(count: int, motion: Motion, workers: int) -> int:
     return 2 ** int(np.log2(max(1, min(CHUNK, fit, -(-count // workers)))))
 
 
-def _parts(group: Sequence[int], size: int, workers: int) -> list[list[int]]:
-    """A group cut into calls of at most `size`, of nearly equal length, as many as there are threads to work on them where there are fewer."""
-    threads = min(workers, os.cpu_count() or 1)
-    count = max(-(-len(group) // size), min(threads, len(group)))
-    return [part.tolist() for part in np.array_split(np.sort(np.asarray(group)), count)]
+def _parts(group: Sequence[int], size: int) -> list[tuple[list[int], int]]:
+    """A group cut into calls, each with its size: two sizes are compiled, that of full calls and an eighth of it for what is left over where that fills less than half of one."""
+    rest, small, parts = sorted(group), max(1, size // 8), []
+    while rest:
+        take = size if len(rest) > size // 2 else small
+        parts.append((rest[:take], take))
+        rest = rest[take:]
+    return parts
 
 
 def _each(value, count: int, name: str) -> list:
