@@ -64,7 +64,7 @@ class CorrelatedFeatures(AbstractPredictor):
             return f"needs fewer weights and features: {weights} x {features} products of a unit are more than {MOST_PAIRS}, too many to follow"
         units = _units(problem)
         largest = max(float(np.max(np.abs(a), initial=0.0)) for a in (units.flat, units.target, units.start))
-        if not largest**2 < LARGEST:
+        if not largest < LARGEST**0.5:
             return f"needs numbers whose products stay within 64 bits: the largest of features, targets and weights is {largest:.3g}"
         pull = float(np.linalg.norm(units.flat.T @ units.target, 2))
         if pull <= NOTHING * np.linalg.norm(units.flat, 2) * np.linalg.norm(units.target, 2):
