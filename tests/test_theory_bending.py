@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import small
+from reference import data as data_of
 from saddlescope.flow import gradient_flow
 from saddlescope.series import crossing_time
 from saddlescope.theory import predict
@@ -56,10 +57,38 @@ def test_the_first_end_is_that_of_the_flow_and_nearer_than_the_linear_networks(a
     assert error < 0.1 * (t - linear)
 
 
+def test_units_that_put_out_a_constant_learn_it_first_and_leave_it_together(rng):
+    x, y = data(rng)
+    y = y[:, :1] - y[:, :1].mean() + 1.0
+    init = {name: a[:, : a.shape[1] if name == "u" else 1] for name, a in weights(rng, 50, 1e-3).items()}
+    network, loss = small.neurons("sigmoid", x, y, init)
+    prediction = predict(network, loss)
+    assert prediction.predictor == Bending.name
+    # zero weights are no fixed point: nothing is said of f = 0
+    assert all(stage.kind != "origin" for stage in (*prediction.stages, *prediction.merged))
+    (first,) = prediction.stages
+    constant = 0.5 * np.mean(np.sum((y - y.mean(axis=0)) ** 2, axis=1))
+    assert first.height == pytest.approx(constant, rel=0.02)
+    run = gradient_flow(network, loss, until=1.5 * first.t_end, rtol=1e-9, throw=False)
+    t = crossing_time(run.t, run.loss, run.speed, 0.5 * first.height)  # the target is all but linear, and learned
+    assert abs(first.t_end - t) <= first.t_end_error
+    assert abs(first.t_end - t) < 5e-3 * t  # docs/theory_units.md
+    # the same run with other targets to learn first is not foretold
+    other = predict(*small.neurons("sigmoid", x, y - 0.5, small.arrays(network))).stages[0].t_end
+    assert abs(other - t) > 1e-2 * t
+
+
+def test_what_depends_on_the_data_at_zero_weights_is_no_constant():
+    x, y = data_of.in_context(2, 20, 5, 2)
+    network, loss = small.problem("attention", x, y, units=40, merged=True, softmax=True)
+    assert "depends on the data" in (Bending().refuses(Problem(network, loss)) or "")
+
+
 def test_refusals_say_which_assumption_fails(rng):
     x, y = data(rng)
     for activation, units, rate, reason in (
-        ("sigmoid", 40, None, "vanish at zero"),
+        ("sigmoid", 8, None, "more units"),
+        ("sigmoid", 40, 0.1, "gradient flow"),
         ("quadratic", 40, None, "start linearly"),
         ("relu", 40, None, "smooth"),
         ("tanh", 5, None, "more units"),

@@ -90,10 +90,11 @@ def follow(
     rtol: float,
     atol: float,
     speed_of: Callable[[np.ndarray], float] | None = None,
+    method: str = "LSODA",
 ) -> Curve:
     """The flow y' = velocity(y) until the loss is at `until_loss`, or t at `t_max`, by an implicit method where plateaus are long against 1 / curvature.
 
-    `speed_of`: of a state, where the state moves otherwise than the weights.
+    `speed_of`: of a state, where the state moves otherwise than the weights. `method`: SciPy's name of another one, such as an explicit one where states are too large for matrices.
     """
     from scipy.integrate import solve_ivp
 
@@ -106,7 +107,7 @@ def follow(
         lambda t, y: velocity(y),
         (0.0, t_max),
         start,
-        "LSODA",
+        method,
         rtol=rtol,
         atol=atol,
         dense_output=True,

@@ -27,7 +27,8 @@ def finished(
     learned = any(stage.kind != "origin" for stage in prediction.stages)
     listed = [stage.kind for stage in (*prediction.stages, *prediction.merged)]
     merged = prediction.merged
-    if "origin" not in listed and prediction.end.kind != "origin":
+    silent = all(lens.facts.silent for lens in problem.network.lenses())  # otherwise zero weights are no fixed point
+    if silent and "origin" not in listed and prediction.end.kind != "origin":
         merged = (_origin(prediction, problem, predictor if look else None), *merged)
     return replace(prediction, cause=prediction.cause if learned else "none", merged=merged)
 

@@ -10,6 +10,7 @@ from ..networks import AbstractNetwork
 from ..objective import Objective, build
 from ..tasks import AbstractTask, PopulationMoments, Samples
 from ._base import AbstractPredictor, Prediction, Problem, outside
+from .correlated import CorrelatedFeatures
 from .crowds import Chain, UnitsByForm
 from .deep import DeepLinear, ScalarChain
 from .finish import finished
@@ -22,6 +23,7 @@ from .what_if import what_if as variations
 PREDICTORS: tuple[AbstractPredictor, ...] = (
     ScalarChain(),
     Directions(),
+    CorrelatedFeatures(),
     OrthogonalRays(),
     DeepLinear(),
     UnitsByForm(),

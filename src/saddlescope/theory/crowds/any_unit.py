@@ -41,6 +41,23 @@ class AnyUnit(AbstractMotion):
             residual, velocity = _coupled(self._form, self._leaves, self._root, filled, self.target - others)
         return np.asarray(residual), np.asarray(velocity)[: len(units)]
 
+    def weighted(self, units: Units, multiplicities: np.ndarray) -> tuple[np.ndarray, Units]:
+        """The residual that these units leave, each counted so many times, and their velocity in it."""
+        filled = np.zeros((size_of(len(units)), self.size))
+        filled[: len(units)] = units
+        counts = np.zeros(len(filled))
+        counts[: len(units)] = multiplicities
+        with jax.enable_x64(True):
+            residual, velocity = _weighted(self._form, self._leaves, self._root, filled, counts, self.target)
+        return np.asarray(residual), np.asarray(velocity)[: len(units)]
+
+    def at_zero(self) -> tuple[np.ndarray, np.ndarray]:
+        r"""$\phi$ at zero weights [rows, features], and its slopes [rows, features, weights], times the root of the rows' weights."""
+        with jax.enable_x64(True):
+            value, slope = _at_zero(self._form, self._leaves)
+        root = self.root[:, None]
+        return root * np.asarray(value, np.float64), root[:, :, None] * np.asarray(slope, np.float64)
+
     def parts(self, units: Units) -> np.ndarray:
         return self._call(_parts, units)[0]
 
@@ -74,6 +91,24 @@ def _parts(form, leaves, root, units):
 @partial(jax.jit, static_argnums=0)
 def _velocity(form, leaves, root, units, residual):
     return (jax.vmap(jax.grad(lambda w: jnp.sum(residual * _value(form, leaves, root, w))))(units),)
+
+
+@partial(jax.jit, static_argnums=0)
+def _weighted(form, leaves, root, units, counts, target):
+    parts, back = jax.vjp(lambda units: _parts(form, leaves, root, units)[0], units)
+    residual = target - jnp.tensordot(counts, parts, 1)
+    return residual, back(jnp.broadcast_to(residual, parts.shape))[0]
+
+
+@partial(jax.jit, static_argnums=0)
+def _at_zero(form, leaves):
+    lens, objective = jax.tree.unflatten(form, leaves)
+    zero = jnp.zeros(lens.get()[0].shape[1])
+
+    def features(u):
+        return objective.unit_features(lens, u)
+
+    return features(zero), jax.jacfwd(features)(zero)
 
 
 @partial(jax.jit, static_argnums=0)

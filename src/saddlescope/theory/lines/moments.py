@@ -61,7 +61,7 @@ def lines_of(problem: Problem) -> Lines | str:
     rows, features = y.shape[0], v.shape[1]
     if rows * features * u.shape[1] > MOST:
         return f"needs its features on the data in memory: {rows} x {features} x {u.shape[1]} numbers are too many"
-    psi = np.sqrt(weight)[:, None, None] * _rows(problem, u.shape[1])
+    psi = np.sqrt(weight)[:, None, None] * rows_of(problem, u.shape[1])
     sigma = _shared_moment(psi)
     if sigma is None:
         form = lens.unit.form
@@ -73,7 +73,7 @@ def lines_of(problem: Problem) -> Lines | str:
     return Lines(sigma, b.reshape(u.shape[1], -1), u.T, v.reshape(len(v), -1).T, 0.5 * target, target)
 
 
-def _rows(problem: Problem, weights: int) -> np.ndarray:
+def rows_of(problem: Problem, weights: int) -> np.ndarray:
     r"""$\psi_{fp}$ on every row, [rows, features, weights]: the features of units with one weight each."""
     lens, objective = problem.network.lenses()[0], problem.objective
     if objective.lifted:

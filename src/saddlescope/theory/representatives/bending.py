@@ -20,6 +20,8 @@ MOST_NUMBERS = 3e5
 SOLVER = 1e-6
 #: Heights of the two choices that differ by more than this part of the whole drop are not of one plateau.
 SAME = 0.02
+#: Values at zero weights that differ by this part are not one constant.
+SAME_VALUE = 1e-9
 #: Of the loss of f = 0: known to rounding.
 ROUNDING = 1e-12
 
@@ -34,11 +36,22 @@ class Bending(AbstractPredictor):
         if len(lenses) != 1 or not lenses[0].direct:
             return "needs a network that is the sum of one layer of units"
         facts = lenses[0].facts
-        if facts.kinks or not facts.silent or facts.order != 1 or facts.linear:
-            return "needs smooth units that vanish at zero weights and start linearly in them"
+        if facts.kinks or facts.linear or facts.order > 1:
+            return "needs smooth units that start linearly in their weights, beside a constant, and bend beyond"
         if problem.learning_rate is not None:
             return "needs gradient flow: what steps change was not measured for these units"
         motion = AnyUnit(lenses[0], problem.objective)
+        phi, psi = motion.at_zero()
+        if (
+            not facts.silent
+            and np.ptp(phi / motion.root[:, None], axis=0).max() > SAME_VALUE * np.abs(phi / motion.root[:, None]).max()
+        ):
+            return (
+                "needs units that put out a constant at zero weights: what these put out there depends on the data, and its regression, learned first, leaves units apart "
+                "from each other by more than their initial weights"
+            )
+        if not facts.silent and not np.any(psi):
+            return "needs units that start linearly in their weights: beside what they put out at zero weights these start with a higher power"
         growing = growth(motion)
         if growing is None:
             return "needs something to learn: no direction of the data grows from these weights"
@@ -87,7 +100,10 @@ def _stages(motion: AnyUnit, growing: Growth, fine: _Read, rough: _Read) -> Pred
     count = min(len(fine.plateaus), len(rough.plateaus))
     agreed = next((k for k in range(count) if abs(fine.height(k) - rough.height(k)) > SAME * drop), count)
     last = agreed == len(fine.plateaus) == len(rough.plateaus)
-    heights = [origin if k == 0 and fine.plateaus[0].t == 0.0 else fine.height(k) for k in range(len(fine.plateaus))]
+    saddle = growing.fitted >= (1.0 - ROUNDING) * origin  # with a constant to learn f = 0 is none
+    heights = [
+        origin if k == 0 and saddle and fine.plateaus[0].t == 0.0 else fine.height(k) for k in range(len(fine.plateaus))
+    ]
     heights.append(float(curve.loss[-1]))
     stages, start = [], 0.0
     for k in range(agreed):
@@ -124,7 +140,13 @@ def _stages(motion: AnyUnit, growing: Growth, fine: _Read, rough: _Read) -> Pred
         if end is None:
             break
         start = end
-    notes = [
+    notes = []
+    if growing.fitting:
+        notes.append(
+            f"f = 0 is no saddle of units that are not silent: the constant is learned first, to loss {growing.fitted:.6g}, within about {1.0 / growing.fitting:.3g}; it leaves every "
+            "unit the same output weights, and what all units share grows from there at once, whatever the scale."
+        )
+    notes += [
         "These units bend on after what is linear has been learned: of the end, and of plateaus there, nothing is said."
     ]
     return Prediction(
