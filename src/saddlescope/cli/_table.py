@@ -73,8 +73,16 @@ def stages_table(summary: Mapping[str, Any]) -> str:
     timed = any(stage.get("t_end_error") is not None for stage in summary["stages"])
     # only a solver has a tolerance
     descent = (summary.get("provenance") or {}).get("rtol", 0.0) is None
+    kept = any(stage.get("censored") for stage in summary["stages"])
+    censored = ["censored: no t_end, as the run stopped there or too early to tell where it goes next"] if kept else []
     legend = [LEGEND.format(error=ERRORS["steps" if descent else "solver"] if timed else "")] if count else []
-    lines = [aligned([head, *rows]), *words, *legend, f"{count} stage{'' if count == 1 else 's'}{cause}; {ended}"]
+    lines = [
+        aligned([head, *rows]),
+        *words,
+        *legend,
+        *censored,
+        f"{count} stage{'' if count == 1 else 's'}{cause}; {ended}",
+    ]
     return "\n".join(lines)
 
 
