@@ -447,7 +447,7 @@ def test_files_are_relative_to_the_specs_folder_or_to_the_current_one(tmp_path, 
 
 names = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=12)
 finite = st.floats(allow_nan=False, allow_infinity=False)
-widths = st.integers(1, 10**12)
+widths = st.integers(1, 10**7)
 seeds = st.integers(0, 2**63)
 plain = st.booleans() | st.integers(-(2**63), 2**63) | finite | names
 values = st.recursive(

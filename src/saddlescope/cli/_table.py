@@ -6,9 +6,14 @@ from typing import Any
 from ..text import aligned, number, width_text, word
 
 LEGEND = (
-    "height: loss of the saddle, in 1/2 mean squared error; t: (learning rate) x (steps), +- twice the difference from a run with 10 times the tolerance; "
+    "height: loss of the saddle, in 1/2 mean squared error; t: (learning rate) x (steps){error}; "
     "width: units that the function needs; index: directions in which the loss falls at once"
 )
+#: What +- is, by what moved the weights.
+ERRORS = {
+    "solver": ", +- twice the difference from a run with 10 times the tolerance",
+    "steps": ", +- one step, between whose ends the crossing is interpolated",
+}
 
 
 def stages_table(summary: Mapping[str, Any]) -> str:
@@ -56,24 +61,54 @@ def stages_table(summary: Mapping[str, Any]) -> str:
     cause = f"; cause: {summary['cause']}" if count and summary.get("cause") else ""
     ended = f"ended: {word(summary.get('ended'))}, loss {number(summary.get('final_loss'))}"
     named = [*((str(n), s) for n, s in enumerate(summary["stages"], start=1)), ("end", end)]
-    words = [f"{name}: {_sentence(stage)}" for name, stage in named if "certificate" in stage]
+    words = [
+        f"{name}: {_end_sentence(stage) if name == 'end' else _sentence(stage)}"
+        for name, stage in named
+        if "certificate" in stage
+    ]
     words += [_unseen(stage) for stage in summary.get("predicted_only") or ()]
     # steps that are too long are why a run of descent may show no stage
     refused = (summary.get("prediction") or {}).get("outside") or ()
     words += [f"no theory: {reason}" for reason in refused if not count and "learning_rate" in reason]
-    legend = [LEGEND] if count else []
-    lines = [aligned([head, *rows]), *words, *legend, f"{count} stage{'' if count == 1 else 's'}{cause}; {ended}"]
+    timed = any(stage.get("t_end_error") is not None for stage in summary["stages"])
+    # only a solver has a tolerance
+    descent = (summary.get("provenance") or {}).get("rtol", 0.0) is None
+    kept = any(stage.get("censored") for stage in summary["stages"])
+    censored = ["censored: no t_end, as the run stopped there or too early to tell where it goes next"] if kept else []
+    legend = [LEGEND.format(error=ERRORS["steps" if descent else "solver"] if timed else "")] if count else []
+    lines = [
+        aligned([head, *rows]),
+        *words,
+        *legend,
+        *censored,
+        f"{count} stage{'' if count == 1 else 's'}{cause}; {ended}",
+    ]
     return "\n".join(lines)
 
 
 def _unseen(stage: Mapping[str, Any]) -> str:
-    what = f"theory expects a plateau at loss {number(stage.get('height'))}, width {width_text(stage.get('effective_width'))}"
-    return f"{what}, until t = {number(stage.get('t_end'))}: {word(stage.get('why'))}."
+    """What theory expected and the run did not show; what theory does not say is left out."""
+    at = "" if stage.get("height") is None else f" at loss {number(stage['height'])}"
+    said = [f"theory expects a plateau{at}"]
+    if stage.get("effective_width") is not None:
+        said.append(f"width {width_text(stage['effective_width'])}")
+    if stage.get("t_end") is not None:
+        said.append(f"until t = {number(stage['t_end'])}")
+    return f"{', '.join(said)}: {stage.get('why') or 'not seen'}."
 
 
 def _sentence(stage: Mapping[str, Any]) -> str:
     card = stage["certificate"]
     return card["sentence"] if card else "no fixed point was found near: height and width are those of the run itself."
+
+
+def _end_sentence(end: Mapping[str, Any]) -> str:
+    if end["certificate"]:
+        return end["certificate"]["sentence"]
+    if end.get("oscillation"):
+        low, high = (number(loss) for loss in end["oscillation"])
+        return f"at no fixed point: the loss goes up and down between {low} and {high}, as steps that are too long make it; height and width are those of the last state."
+    return "at no fixed point that was found: height and width are those of the last state."
 
 
 def claims_table(claims: Sequence[Mapping[str, Any]]) -> str:

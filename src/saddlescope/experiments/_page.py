@@ -72,7 +72,7 @@ def page(outcomes: Mapping[str, tuple[str, Outcome]], out: Path, quick: bool, pl
         parts.append(f"<p><strong>Not finished</strong>: {len(outcomes)} of {planned} experiments are done.</p>")
     parts.append(_index(outcomes))
     for name, (title, outcome) in outcomes.items():
-        parts += _section(name, title, outcome, out)
+        parts += _section(name, title, outcome, out, quick)
     parts.append(f"<p class='foot'>saddlescope {__version__}. As data: <a href='claims.json'>claims.json</a>.</p>")
     parts.append("</main></body></html>\n")
     return "\n".join(parts)
@@ -119,7 +119,7 @@ def _square(name: str, number: int, c: Claim) -> str:
     return f"<a class='s {_word(c.outcome)}{news}' href='#{_id(name)}-{number}' title='{told}' aria-label='{told}'>{MARKS.get(c.outcome, '?')}</a>"
 
 
-def _section(name: str, title: str, outcome: Outcome, out: Path) -> list[str]:
+def _section(name: str, title: str, outcome: Outcome, out: Path, quick: bool) -> list[str]:
     still = [p for p in outcome.pictures if p.suffix == ".png"]
     films = [p for p in outcome.pictures if p.suffix == ".gif"]
     parts = [f"<section id='{_id(name)}'><h2>{html.escape(title)}</h2>"]
@@ -147,7 +147,7 @@ def _section(name: str, title: str, outcome: Outcome, out: Path) -> list[str]:
         parts.append(f"<details><summary>Numbers</summary><pre>{html.escape(outcome.table)}</pre></details>")
     files = ", ".join(_link(path, out) for path in outcome.files)
     parts.append(
-        f"<p>Again: <code>saddlescope reproduce {html.escape(name)}</code>{'. Records: ' + files if files else ''}."
+        f"<p>Again: <code>saddlescope reproduce {html.escape(name)}{' --quick' if quick else ''}</code>{'. Records: ' + files if files else ''}."
     )
     parts.append(" <a href='#top'>To the top</a></p></section>")
     return parts

@@ -124,6 +124,12 @@ def find(
     here = LayerView(network, 0, objective)
     if loss is None:
         loss = float(objective.loss_of(here.outputs))
+    if not np.any(np.asarray(objective.y)):
+        # nothing to learn: of a function that vanishes no reduction leaves out a small part, and no units at all do as well
+        nothing = reduce(_silenced(network), objective)
+        origin = _verified(None, nothing, network, objective, here, loss, reach)
+        if origin is not None and origin.moved.function <= farthest:
+            return origin
     best: FixedPoint | None = None
     tried = set()
     for tau in TOLERANCES:

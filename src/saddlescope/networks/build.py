@@ -1,7 +1,9 @@
 """From the options of a spec to a network with zero weights: the one place that knows the names of architectures."""
 
 import importlib
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ..units import (
@@ -20,6 +22,9 @@ from .layer import Layer
 from .skip import Skip
 from .stack import Stack
 
+#: The library itself.
+HERE = Path(__file__).resolve().parents[1]
+
 
 def neuron(activation: str) -> AbstractNeuron:
     """The neuron called `activation`, or a user's own as "module:Class". Raises `ValueError` where there is none."""
@@ -36,6 +41,8 @@ def neuron(activation: str) -> AbstractNeuron:
         raise ValueError(
             f'activation = "{activation}" needs a module beside the spec, or one that Python finds, and a class in it: {error}.'
         ) from error
+    except Exception as error:  # whatever a user's module does when it is read
+        raise ValueError(f'activation = "{activation}" cannot be read: {_failure(error)}.') from error
     try:
         made = found()
     except TypeError as error:  # an abstract fact that is not declared, or arguments that are asked for
@@ -46,12 +53,30 @@ def neuron(activation: str) -> AbstractNeuron:
         raise ValueError(
             f'activation = "{activation}" needs a subclass of saddlescope.units.AbstractNeuron: found {name}.'
         )
-    wrong = wrong_facts(made)
+    try:
+        wrong = wrong_facts(made)
+    except Exception as error:  # whatever a user's formula does
+        raise ValueError(f'activation = "{activation}" cannot be computed: {_failure(error)}.') from error
     if wrong:
         raise ValueError(
             f'activation = "{activation}" declares facts that its formula contradicts: {"; ".join(wrong)}.'
         )
     return made
+
+
+def _failure(error: Exception) -> str:
+    """What went wrong in a user's module, and where: the last line of it that was reached."""
+    what = f"{type(error).__name__}: {error.msg if isinstance(error, SyntaxError) else error}"
+    if isinstance(error, SyntaxError):
+        return f"{what} ({error.filename}, line {error.lineno})"
+    theirs = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith((str(HERE), "<"))
+        and "site-packages" not in frame.filename
+        and "importlib" not in frame.filename
+    ]
+    return f"{what} ({theirs[-1].filename}, line {theirs[-1].lineno})" if theirs else what
 
 
 def fully_connected(

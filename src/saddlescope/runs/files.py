@@ -1,6 +1,7 @@
 """Records on disk: one netCDF file, put in place whole, and what people and spreadsheets read beside it."""
 
 import csv
+import errno
 import io
 import os
 import tempfile
@@ -44,8 +45,15 @@ def load(path: "str | os.PathLike[str]") -> xr.Dataset:
     file = path / "record.nc" if path.is_dir() else path
     if not file.exists():
         raise FileNotFoundError(2, "no record here; `saddlescope run` writes one", str(file))
-    with xr.open_dataset(file, engine="h5netcdf") as record:
-        record.load()
+    try:
+        with xr.open_dataset(file, engine="h5netcdf") as record:
+            record.load()
+    except PermissionError:
+        raise
+    except OSError as error:
+        reason = " ".join(str(error).split())
+        way = "copy it again, or run its spec again (without --resume)"
+        raise OSError(errno.EIO, f"not a whole record ({reason}): {way}", str(file)) from error
     schema = record.attrs.get("schema")
     if schema != "saddlescope.run/1":
         raise ValueError(f"{file} needs the format saddlescope.run/1: found {schema!r}.")

@@ -117,6 +117,7 @@ def make_record(
             "index": end.index,
             "nullity": end.nullity,
             "certificate": as_json(end.card),
+            "oscillation": None if end.oscillation is None else list(end.oscillation),
             **_of_some(end),
         },
         "predicted_only": unseen,

@@ -181,9 +181,15 @@ NETWORKS = LAYERS | {LayersSpec.architecture: LayersSpec}
 NetworkSpec = FullyConnectedSpec | ConvolutionalSpec | AttentionSpec | LayersSpec
 
 
+#: A width, rank or size above this is a slip of the keyboard: the weights of one such layer alone would fill the memory, at 8 bytes for each input and output.
+MOST = 10_000_000
+
+
 def _check_size(name: str, value: int | None) -> None:
     if value is None or value < 1:
         raise ValueError(f"{name} needs an integer of at least 1, found {value}.")
+    if value > MOST:
+        raise ValueError(f"{name} needs an integer of at most {MOST}, or its weights could not be held: found {value}.")
 
 
 def _check_activation(name: str) -> None:

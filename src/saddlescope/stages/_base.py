@@ -53,7 +53,12 @@ class Stage:
 
 @dataclass(frozen=True)
 class End:
-    """Where a run ended: the fixed point of its last state, or that state itself where there is none."""
+    """Where a run ended: the fixed point that it has come to, or its last state itself where it is at none.
+
+    - `height`, `effective_width`, `kind`: of the fixed point, or of the last state.
+    - `index`, `nullity`, `card`: None where it is at none.
+    - `oscillation`: least and largest of the last losses where they go up and down, as steps too long to rest make them; None where they fall.
+    """
 
     height: float
     effective_width: Width | None
@@ -63,3 +68,4 @@ class End:
     inner_rank: list[int] | None = None
     kinds: list[str] | None = None
     card: Card | None = None
+    oscillation: tuple[float, float] | None = None

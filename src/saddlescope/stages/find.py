@@ -11,6 +11,7 @@ from ..networks import AbstractNetwork
 from ..objective import Objective
 from ..series import PlateauConstants, crossing_time, find_plateaus, slowest_point
 from ._base import End, Stage, Width
+from .arrival import NEAR, at, beside, oscillation
 from .card import Card, carrying
 from .residence import residence
 
@@ -91,18 +92,25 @@ def find_stages(run: Run, constants: PlateauConstants | None = None) -> tuple[tu
     # without a plateau there is no drop to compare with: only what lies at the last loss itself
     reach = REACH * final_drop if losses else max(1e-3 * run.last, 1e-6 * run.first)
     last = run.fixed_point_near(final, run.last, reach, whole=True)
-    beside = last is None and len(losses) > 1 and final_drop <= REACH * (losses[-2] - losses[-1])
-    if beside and run.ended not in AT_REST:
+    lingers = last is None and len(losses) > 1 and final_drop <= REACH * (losses[-2] - losses[-1])
+    if lingers and run.ended not in AT_REST:
         # still at the last plateau found: what it will fall to is not known yet, so only the drop before it counts
         last = run.fixed_point_near(final, run.last, REACH * (losses[-2] - losses[-1]))
-    stopped_on = None
-    if run.ended not in AT_REST and last is not None:
-        at_least = constants.loss_difference * max(drop, 0.0)
-        near = beside or not losses or abs(last.loss - run.last) <= max(at_least, 1e-3 * max(final_drop, 0.0))
+    part = constants.loss_difference
+    arrived = last is not None and (run.ended in AT_REST or at(last, run.last, run.first, part))
+    stopped_on, listed = None, False
+    if run.ended not in AT_REST and last is not None and last.moved.function <= NEAR:
+        # whether it is the saddle of the last plateau found, of which the curve has shown enough
+        listed = bool(losses) and abs(last.loss - losses[-1]) <= max(abs(last.loss - run.last), part * drop)
+        near = lingers or not losses or abs(last.loss - run.last) <= part * max(drop, final_drop, 0.0)
         slowing = _decades_slower(run, places[-1][0] if places else 0) >= constants.persistence
         # dead units keep a network at rest that its embedding, with silent ones in their place, is not; mid-way to rest it is the reverse
         states = (last.network, run.networks[final])
-        if (near or slowing) and not any(certify(state, run.objective).rests for state in states):
+        if (
+            (listed or beside(last))
+            and (near or slowing)
+            and not any(certify(state, run.objective).rests for state in states)
+        ):
             stopped_on = last
     stages: list[Stage] = []
     saddles: list[FixedPoint | None] = []
@@ -111,7 +119,12 @@ def find_stages(run: Run, constants: PlateauConstants | None = None) -> tuple[tu
         below = losses[k] - (losses[k + 1] if k + 1 < len(losses) else run.last)
         snapshot = 0 if index == 0 else run.snapshot_near(index, drop)
         reach = REACH * min(above, below)
-        if stopped_on is not None and k == len(places) - 1 and abs(stopped_on.loss - losses[k]) <= REACH * above:
+        if (
+            stopped_on is not None
+            and listed
+            and k == len(places) - 1
+            and abs(stopped_on.loss - losses[k]) <= REACH * above
+        ):
             reach = REACH * above if np.isfinite(above) else 1e-3 * run.last
         # the loss alone does not tell: the function itself has to be near
         saddles.append(run.fixed_point_near(snapshot, losses[k], reach, farthest=FARTHEST))
@@ -127,9 +140,11 @@ def find_stages(run: Run, constants: PlateauConstants | None = None) -> tuple[tu
             snapshot = run.snapshot_near(slowest, max(drop, 1e-6 * run.first))
             stages.append(_stage(run, slowest, snapshot, stopped_on, None))
         stages[-1] = replace(stages[-1], stopped_on=True)
-    end = _end(run, last, final)
+    end = replace(_end(run, last if arrived else None, final), oscillation=oscillation(run.loss, part))
     heights = [stage.height for stage in stages]
     known_next = last.loss if last is not None and stopped_on is None else None
+    if stages and known_next is not None and known_next >= heights[-1] - part * drop:
+        known_next = None  # still the saddle that it has left
     if run.ended in AT_REST and known_next is None:
         known_next = run.last
     following = [*heights[1:], known_next] if stages else []

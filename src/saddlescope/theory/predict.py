@@ -75,7 +75,9 @@ def _first_to_speak(problem: Problem, *, look: bool = True) -> Prediction:
         if reason is None:
             return finished(predictor.predict(problem), problem, predictor, look=look)
         reasons.append(f"{predictor.name}: {reason}")
-    return outside(problem, tuple(reasons))
+    # steps are looked at last: a theory that refuses only those is the one that the network belongs to
+    steps = [reason for reason in reasons if "learning_rate" in reason]
+    return outside(problem, tuple(steps or reasons))
 
 
 def _with_weights(network: AbstractNetwork, init: Init | None) -> AbstractNetwork:

@@ -48,7 +48,7 @@ class Directions(AbstractPredictor):
             return "needs something to learn: E[psi y] is zero, so no direction grows"
         rate = problem.learning_rate
         if rate is not None and rate * fastest >= 1:
-            return f"needs learning_rate x (fastest rate of growth) below 1, found {rate:.6g} x {fastest:.6g}: such steps do not follow the flow"
+            return f"needs learning_rate x (fastest rate of growth) below 1, found {rate:.6g} x {fastest:.6g}: such steps do not follow the flow. Take a learning_rate below {1 / fastest:.6g}"
         return None
 
     def predict(self, problem: Problem) -> Prediction:
