@@ -4,9 +4,9 @@ A **reduction** of a layer is a narrower layer that does nearly the same. What i
 function on the data, relative to max(rms f, rms y).
 """
 
+from functools import cached_property
 from typing import NamedTuple
 
-import equinox as eqx
 import jax
 import numpy as np
 
@@ -63,8 +63,8 @@ class LayerView:
     def features_of(self, u: np.ndarray) -> np.ndarray:
         """phi of other input weights, at most as many as there are units."""
         with jax.enable_x64(True):
-            lens = self._with(u, np.zeros((len(u), *self.v.shape[1:])))
-            return np.asarray(_features(lens, self.objective))[:, : len(u)] * self.root[:, None, None]
+            found = _features_of(*self.held, *self._filled(u, np.zeros((len(u), *self.v.shape[1:]))))
+        return np.asarray(found)[:, : len(u)] * self.root[:, None, None]
 
     def change(self, u: np.ndarray, v: np.ndarray, phi: np.ndarray) -> float:
         """Relative change of the network's function if the layer becomes (u, v), which may be narrower, with features `phi`."""
@@ -72,7 +72,7 @@ class LayerView:
             outputs = np.tensordot(phi, v, axes=((1, 2), (0, 1)))
         else:
             with jax.enable_x64(True):
-                outputs = self.root[:, None] * np.asarray(_outputs(self._with(u, v).network, self.objective))
+                outputs = self.root[:, None] * np.asarray(_outputs_of(*self.held, *self._filled(u, v)))
         return self._relative(outputs)
 
     def distance(self, outputs: np.ndarray) -> float:
@@ -83,28 +83,44 @@ class LayerView:
         norm = float(np.linalg.norm(weighted - self.root[:, None] * self.outputs))
         return norm / self.scale if self.scale > 0 else 0.0
 
-    def _with(self, u: np.ndarray, v: np.ndarray) -> AbstractLens:
-        # units with v = 0 fill the width up, so that one compiled function serves every candidate
+    def _filled(self, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """With units of v = 0 up to the width, so that one compiled function serves every candidate."""
         spare = len(self.u) - len(u)
-        u = np.concatenate([u, np.zeros((spare, u.shape[1]))])
-        v = np.concatenate([v, np.zeros((spare, *v.shape[1:]))])
-        network = self.lens.put(u, v)
-        return network.lenses()[self.layer]
+        return (
+            np.concatenate([u, np.zeros((spare, u.shape[1]))]),
+            np.concatenate([v, np.zeros((spare, *v.shape[1:]))]),
+        )
+
+    @cached_property
+    def held(self) -> tuple[AbstractLens, Objective]:
+        """Lens and objective where they are computed with: candidates are many, and only they go there again and again."""
+        with jax.enable_x64(True):
+            return jax.tree.map(jax.numpy.asarray, (self.lens, self.objective))
 
 
-@eqx.filter_jit
-def _features(lens, objective):
+@jax.jit
+def _features(lens: AbstractLens, objective: Objective):
     return objective.features(lens)
 
 
-@eqx.filter_jit
-def _rows(lens, objective):
+@jax.jit
+def _rows(lens: AbstractLens, objective: Objective):
     return jax.vmap(lambda x: lens.rows(x, objective.lifted))(objective.x)
 
 
-@eqx.filter_jit
-def _outputs(network, objective):
+@jax.jit
+def _outputs(network: AbstractNetwork, objective: Objective):
     return objective.outputs(network)
+
+
+@jax.jit
+def _features_of(lens: AbstractLens, objective: Objective, u, v):
+    return objective.features(lens.of(lens.put(u, v)))
+
+
+@jax.jit
+def _outputs_of(lens: AbstractLens, objective: Objective, u, v):
+    return objective.outputs(lens.put(u, v))
 
 
 def fewest(total: int, fits) -> int | None:
