@@ -79,6 +79,7 @@ def rooms(monkeypatch):
     runs = SimpleNamespace(
         prepare=lambda spec: spec,
         keep_compiled_programs=lambda: None,
+        keep_quickly_compiled_programs=lambda: None,
         run=lambda spec, *, progress=None, resume=None: calls.append(("run", spec, resume)) or dict(SUMMARY),
         save=lambda record, directory: (Path(directory) / "summary.json").write_text(json.dumps(record)),
         load=lambda path: json.loads((Path(path) / "summary.json").read_text()),

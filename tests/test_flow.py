@@ -355,7 +355,7 @@ def test_a_loss_to_stop_at_is_the_first_step_at_or_below(linear):
 
 
 class Bounded(AbstractNeuron):
-    """z, not defined beyond z = 1."""
+    """z + z^2 / 8, not defined beyond z = 4."""
 
     degree: ClassVar[int | None] = None
     linear: ClassVar[bool] = False
@@ -364,11 +364,11 @@ class Bounded(AbstractNeuron):
     parity: ClassVar[str] = "none"
 
     def activation(self, z):
-        return jnp.where(z < 1, z, jnp.nan)
+        return jnp.where(z < 4, z + z**2 / 8, jnp.nan)
 
 
 def test_where_a_network_is_not_defined_the_run_ends_with_what_was_finite():
-    x, y = np.array([[1.0], [-1.0]]), np.array([[3.0], [-3.0]])
+    x, y = np.array([[1.0], [-1.0]]), np.array([[50.0], [-50.0]])
     network, loss = small.neurons(f"{__name__}:Bounded", x, y, {"u": np.full((2, 1), 0.1), "v": np.full((2, 1), 0.1)})
     run = follow(network, loss, 100.0, throw=False)
     assert run.ended == "nonfinite"

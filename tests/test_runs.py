@@ -56,7 +56,7 @@ STAGE = [
     "predicted",
     "certificate",
 ]
-END = ["height", "effective_width", "kind", "index", "nullity", "certificate"]
+END = ["height", "effective_width", "kind", "index", "nullity", "certificate", "oscillation"]
 ENDED = [
     "converged",
     "time",

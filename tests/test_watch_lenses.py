@@ -575,7 +575,7 @@ FORMULAS = {
 @pytest.mark.parametrize("name", FORMULAS)
 def test_facts_of_activations_are_facts_of_their_formulas(name):
     facts = ACTIVATIONS[name].facts
-    declared = {part: getattr(facts, part) for part in ("degree", "linear", "silent", "order", "parity")}
+    declared = {part: getattr(facts, part) for part in ("degree", "linear", "silent", "order", "parity", "kinks")}
     body = declared | {"__annotations__": {}, "activation": lambda self, z: FORMULAS[name](z)}
     body["__annotations__"] = dict.fromkeys(declared, "typing.ClassVar[object]")
     made = type(AbstractNeuron)("Made", (AbstractNeuron,), body)
