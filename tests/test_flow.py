@@ -368,7 +368,7 @@ class Bounded(AbstractNeuron):
 
 
 def test_where_a_network_is_not_defined_the_run_ends_with_what_was_finite():
-    x, y = np.array([[1.0], [-1.0]]), np.array([[50.0], [-50.0]])
+    x, y = np.array([[1.0]]), np.array([[200.0]])
     network, loss = small.neurons(f"{__name__}:Bounded", x, y, {"u": np.full((2, 1), 0.1), "v": np.full((2, 1), 0.1)})
     run = follow(network, loss, 100.0, throw=False)
     assert run.ended == "nonfinite"
