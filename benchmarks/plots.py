@@ -11,6 +11,8 @@ from matplotlib.ticker import NullFormatter
 #: of all pictures: enough to read on a screen, light enough to be kept with the text
 DPI = 110
 OURS = "#c0392b"
+#: Of tab10, without the red that is ours.
+OTHERS = (0, 1, 2, 4, 5, 6, 7, 8, 9)
 
 
 def ratios(comparisons: list[dict], target: float, path: Path) -> None:
@@ -61,7 +63,7 @@ def precision(curves: list[dict], path: Path) -> None:
             ours = name.startswith("saddlescope")
             k = names.index(name)
             style = {
-                "color": OURS if name == "saddlescope" else plt.get_cmap("tab10")(k % 10),
+                "color": OURS if name == "saddlescope" else plt.get_cmap("tab10")(OTHERS[k % len(OTHERS)]),
                 "lw": 2 if ours else 1,
                 "ls": "-" if ours else "--",
                 "ms": 3,
