@@ -85,7 +85,9 @@ def reproduce(
     if digits is not None:
         if not any(read.values()):
             readers = ", ".join(name for name, module in EXPERIMENTS.items() if hasattr(module, "DIGITS"))
-            raise ValueError(f"images of digits are for {readers}: found only {', '.join(chosen)}. Leave them out.")
+            raise ValueError(
+                f"images of digits are for {readers}: found only {', '.join(chosen)}. Leave the images out."
+            )
         Digits(file=str(digits), classes=tuple(range(10))).data("vectors")  # before anything else takes its time
     out.mkdir(parents=True, exist_ok=True)
     outcomes: dict[str, Outcome] = {}

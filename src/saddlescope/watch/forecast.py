@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .activations import ACTIVATIONS
-from .by_variation import from_variation
+from .by_variation import ByVariation, from_variation
 from .consistency import Falls, falls, loss_scale
 from .foretold import FALL, Forecast, decided
 from .gains import common_gain, initial_squares
 from .hypotheses import COVERAGE, LEAST_SNAPSHOTS, WIDTH, Abstention, hypotheses, quantiles
-from .later import later
+from .later import Later, later
 from .law import unsaturated
 from .recording import Recording
 from .turning import TURNS, Turning, turning
@@ -214,20 +214,7 @@ def _later(seen: Recording, step: int, fall: float, over: str) -> Forecast:
         f"on the plateau at {told.height:.4g} since step {told.start}, the probe's loss has fallen by {told.evidence['grown']:.1%} of it by something that grows; "
         "weights were not asked, as theirs are those of what was learned before"
     )
-    interval = (step + max(told.low, 0.0), step + told.high)
-    return Forecast(
-        step,
-        "heuristic",
-        reason,
-        step + told.middle,
-        interval,
-        COVERAGE,
-        told.order,
-        (),
-        fall,
-        told.evidence,
-        (told.order,),
-    )
+    return _without_laws(told, step, reason, fall)
 
 
 def _heuristic(seen: Recording, step: int, fall: float, width: float) -> Forecast:
@@ -236,6 +223,11 @@ def _heuristic(seen: Recording, step: int, fall: float, width: float) -> Forecas
     if told.middle < SOONEST:
         raise Abstention("the law says that the plateau should have ended already, and it has not")
     reason = "read off the probe's variation alone: norms of weights or the learning rate were not seen"
+    return _without_laws(told, step, reason, fall)
+
+
+def _without_laws(told: Later | ByVariation, step: int, reason: str, fall: float) -> Forecast:
+    """What the probe's loss says alone: one order, and no laws that were weighed."""
     interval = (step + max(told.low, 0.0), step + told.high)
     return Forecast(
         step,
